@@ -1,15 +1,22 @@
+/**
+ * The build: one ESM entry per subpath of package.json's `exports`, shared code in chunks, declarations beside.
+ * test/layout.test.ts holds the two lists together.
+ */
 import { defineConfig } from "tsup";
 
-const rooms = ["hash", "events", "tokenize", "block-index", "score"];
+export const rooms: readonly string[] = ["hash", "events", "tokenize", "block-index", "score"];
+
+export const entry: Record<string, string> = {
+  index: "src/index.ts",
+  testing: "src/testing.ts",
+  tiktoken: "src/tiktoken.ts",
+  prometheus: "src/prometheus.ts",
+  ...Object.fromEntries(rooms.map((room) => [`${room}/index`, `src/${room}/index.ts`])),
+};
 
 export default defineConfig({
-  entry: {
-    index: "src/index.ts",
-    testing: "src/testing.ts",
-    tiktoken: "src/tiktoken.ts",
-    prometheus: "src/prometheus.ts",
-    ...Object.fromEntries(rooms.map((room) => [`${room}/index`, `src/${room}/index.ts`])),
-  },
+  entry,
+  tsconfig: "tsconfig.src.json",
   format: ["esm"],
   target: "node20",
   platform: "node",
@@ -17,4 +24,9 @@ export default defineConfig({
   sourcemap: true,
   clean: true,
   splitting: true,
+  silent: true,
+  esbuildOptions(options) {
+    // The sources ship beside, so the maps need not carry them a second time.
+    options.sourcesContent = false;
+  },
 });

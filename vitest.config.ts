@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
@@ -14,6 +15,11 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
+    // A process per file: zeromq is native, and ends a whole process if a worker thread dies with an open socket.
+    pool: "forks",
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 30_000,
+    hookTimeout: 30_000,
+    teardownTimeout: 10_000,
   },
 });
