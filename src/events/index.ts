@@ -1,1 +1,19 @@
-export {};
+/**
+ * `kvblock/events`: an engine's bytes → frames → decoded events.
+ * @module
+ */
+export { decodeEventBatch } from "./decode.js";
+export type {
+  BatchFailure,
+  BatchFailureReason,
+  ClearedEvent,
+  EventBatch,
+  KvEvent,
+  RemovedEvent,
+  SkippedEvent,
+  SkipReason,
+  StoredEvent,
+} from "./event-types.js";
+export { parseFrame } from "./frame.js";
+export { encodeReplayRequest, parseReplayReply, type ReplayReply } from "./replay.js";
+export { formatTopic, parseTopic, type TopicNames } from "./topic.js";

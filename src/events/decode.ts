@@ -1,0 +1,143 @@
+/**
+ * One payload → one event batch. A batch is an array `[ts, events, data_parallel_rank]`, of two elements in vLLM's
+ * first version, or a map of the same names. A bad event costs that event only.
+ * @module
+ */
+import { typeMistake } from "../errors.js";
+import { type EventShape, takeBlockRemoved, takeBlockStored } from "./block-events.js";
+import type { BatchFailure, EventBatch, KvEvent, SkippedEvent } from "./event-types.js";
+import { MsgpackCursor } from "./msgpack-cursor.js";
+import { BrokenSignal, SkipSignal } from "./signals.js";
+
+/** Bad events that one batch may list; a one-byte bad event costs a list entry, so the list must end somewhere. */
+const MAX_SKIPPED = 65_536;
+const MAX_TYPE_NAME = 64;
+
+const CLEARED: KvEvent = Object.freeze({ type: "AllBlocksCleared" });
+
+/** An {@link EventBatch} while it is read. */
+interface Draft {
+  ts: number;
+  dataParallelRank: number | null;
+  events: KvEvent[];
+  skipped: SkippedEvent[];
+  failed: BatchFailure | null;
+}
+
+/**
+ * Decode one message's payload.
+ *
+ * Never throws on bytes: a bad event is in `skipped`, broken bytes end the batch in `failed` with the events before
+ * them intact. Nothing in the result shares memory with the payload.
+ *
+ * @throws TypeError if `payload` is not a Uint8Array
+ *
+ * Cost: one pass; memory within a small multiple of the payload, whatever lengths it declares.
+ */
+export function decodeEventBatch(payload: Uint8Array): EventBatch {
+  if (!(payload instanceof Uint8Array)) throw typeMistake("payload", "Uint8Array", payload);
+  const cursor = new MsgpackCursor(payload);
+  const batch: Draft = { ts: Number.NaN, dataParallelRank: null, events: [], skipped: [], failed: null };
+  try {
+    takeBatch(cursor, batch);
+    if (!cursor.atEnd) batch.failed = { reason: "trailing-bytes", offset: cursor.at };
+  } catch (signal) {
+    if (!(signal instanceof BrokenSignal)) throw signal;
+    batch.failed = { reason: signal.reason, offset: signal.offset };
+    if (signal.reason === "not-a-batch") {
+      // Without a time and a rank that can be read, its events are nobody's.
+      batch.events = [];
+      batch.skipped = [];
+    }
+  }
+  return batch;
+}
+
+const POSITIONS: readonly string[] = ["ts", "events", "data_parallel_rank"];
+
+function takeBatch(cursor: MsgpackCursor, batch: Draft): void {
+  const start = cursor.at;
+  let isMap = false;
+  let length = cursor.arrayLength();
+  if (length < 0) {
+    isMap = true;
+    length = cursor.mapLength();
+  }
+  if (length < 0) notABatch(start);
+  let hasEvents = false;
+  for (let i = 0; i < length; i++) {
+    const name = isMap ? cursor.string() : POSITIONS[i];
+    if (isMap && name === undefined) cursor.skip();
+    const at = cursor.at;
+    if (name === "ts") {
+      const ts = cursor.number();
+      if (ts === undefined || !Number.isFinite(ts)) notABatch(at);
+      batch.ts = ts;
+    } else if (name === "events") {
+      takeEvents(cursor, batch);
+      hasEvents = true;
+    } else if (name === "data_parallel_rank") batch.dataParallelRank = takeRank(cursor);
+    else cursor.skip();
+  }
+  if (!hasEvents || Number.isNaN(batch.ts)) notABatch(start);
+}
+
+function takeRank(cursor: MsgpackCursor): number | null {
+  if (cursor.takeNil()) return null;
+  const at = cursor.at;
+  const rank = cursor.integer();
+  if (rank === undefined || rank < 0 || rank > 0xffffffff) notABatch(at);
+  return rank;
+}
+
+function takeEvents(cursor: MsgpackCursor, batch: Draft): void {
+  const at = cursor.at;
+  const count = cursor.arrayLength();
+  if (count < 0) notABatch(at);
+  for (let index = 0; index < count; index++) {
+    const start = cursor.at;
+    try {
+      batch.events.push(takeEvent(cursor));
+    } catch (signal) {
+      if (!(signal instanceof SkipSignal)) throw signal;
+      if (batch.skipped.length === MAX_SKIPPED) throw new BrokenSignal("too-many-skipped", start);
+      cursor.at = start;
+      cursor.skip();
+      batch.skipped.push({ index, reason: signal.reason, detail: signal.detail });
+    }
+  }
+}
+
+function takeEvent(cursor: MsgpackCursor): KvEvent {
+  const elements = cursor.arrayLength();
+  const shape: EventShape =
+    elements >= 0 ? { isMap: false, length: elements } : { isMap: true, length: cursor.mapLength() };
+  if (shape.length < 1) throw new SkipSignal("not-an-event", "expected an array or a map with a type");
+  const type = shape.isMap ? findType(cursor, shape.length) : cursor.string();
+  if (type === undefined) throw new SkipSignal("not-an-event", "expected a type name");
+  if (type === "BlockStored") return takeBlockStored(cursor, shape);
+  if (type === "BlockRemoved") return takeBlockRemoved(cursor, shape);
+  if (type !== "AllBlocksCleared") throw new SkipSignal("unknown-type", type.slice(0, MAX_TYPE_NAME));
+  for (let i = shape.isMap ? -shape.length : 1; i < shape.length; i++) cursor.skip();
+  return CLEARED;
+}
+
+/** The value of a map's `type`, wherever it stands; the cursor stays on the first entry. */
+function findType(cursor: MsgpackCursor, entries: number): string | undefined {
+  const start = cursor.at;
+  let type: string | undefined;
+  for (let i = 0; i < entries && type === undefined; i++) {
+    const name = cursor.string();
+    if (name === undefined) cursor.skip();
+    if (name === "type") {
+      type = cursor.string();
+      if (type === undefined) break;
+    } else cursor.skip();
+  }
+  cursor.at = start;
+  return type;
+}
+
+function notABatch(offset: number): never {
+  throw new BrokenSignal("not-a-batch", offset);
+}

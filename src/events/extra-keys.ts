@@ -1,0 +1,82 @@
+/**
+ * A block's extra keys on the wire: what `BlockStored.extra_keys` holds since vLLM PR 33304.
+ *
+ * | on the wire | key |
+ * |---|---|
+ * | string | LoRA name, cache salt, or a multimodal identifier of before PR 36708 |
+ * | integer | LoRA id, before names |
+ * | bytes | SHA-256 of prompt embeddings |
+ * | `[identifier, offset]` | multimodal item |
+ * | map with `type` `lora`, `mm`, `cache_salt`, `prompt_embeds` | the same four, as vLLM PR 55488 proposed |
+ * @module
+ */
+import type { ExtraKey } from "../types.js";
+import type { MsgpackCursor } from "./msgpack-cursor.js";
+import { badField, SkipSignal } from "./signals.js";
+
+/**
+ * Take an event's extra keys: nil, or by block nil or a list of keys.
+ * A block's empty list means none, so it becomes null as vLLM writes it.
+ */
+export function takeExtraKeys(cursor: MsgpackCursor): readonly (readonly ExtraKey[] | null)[] | null {
+  if (cursor.takeNil()) return null;
+  const blocks = cursor.arrayLength();
+  if (blocks < 0) badField("extra_keys", "an array or nil");
+  const byBlock: (readonly ExtraKey[] | null)[] = [];
+  for (let block = 0; block < blocks; block++) byBlock.push(takeBlockKeys(cursor));
+  return byBlock;
+}
+
+function takeBlockKeys(cursor: MsgpackCursor): readonly ExtraKey[] | null {
+  if (cursor.takeNil()) return null;
+  const count = cursor.arrayLength();
+  if (count < 0) badField("extra_keys", "an array or nil for each block");
+  if (count === 0) return null;
+  const keys: ExtraKey[] = [];
+  for (let i = 0; i < count; i++) keys.push(takeKey(cursor));
+  return keys;
+}
+
+function takeKey(cursor: MsgpackCursor): ExtraKey {
+  const plain = cursor.string() ?? cursor.integer() ?? cursor.binary();
+  if (plain !== undefined) return plain;
+  const length = cursor.arrayLength();
+  if (length === 2) {
+    const identifier = cursor.string();
+    const offset = identifier === undefined ? undefined : cursor.integer();
+    if (identifier !== undefined && offset !== undefined) return [identifier, offset];
+  }
+  if (length < 0) {
+    const entries = cursor.mapLength();
+    if (entries >= 0) return takeTypedKey(cursor, entries);
+  }
+  return unknownKey("a value that is no string, integer, bytes or [identifier, offset]");
+}
+
+/** A key written as a map: told by its `type`, whatever the order of its entries; other entries are passed over. */
+function takeTypedKey(cursor: MsgpackCursor, entries: number): ExtraKey {
+  const found = new Map<string, string | number | Uint8Array>();
+  for (let i = 0; i < entries; i++) {
+    const name = cursor.string();
+    if (name === undefined) cursor.skip();
+    const value = TYPED_KEY_FIELDS.has(name ?? "")
+      ? (cursor.string() ?? cursor.integer() ?? cursor.binary())
+      : undefined;
+    if (value === undefined) cursor.skip();
+    else found.set(name!, value);
+  }
+  const type = found.get("type");
+  const hash = found.get("hash");
+  const offset = found.get("block_offset");
+  const text = found.get(type === "lora" ? "name" : "salt");
+  if ((type === "lora" || type === "cache_salt") && typeof text === "string") return text;
+  if (type === "mm" && typeof hash === "string" && typeof offset === "number") return [hash, offset];
+  if (type === "prompt_embeds" && hash instanceof Uint8Array) return hash;
+  return unknownKey("a map that is no lora, mm, cache_salt or prompt_embeds key");
+}
+
+const TYPED_KEY_FIELDS: ReadonlySet<string> = new Set(["type", "name", "salt", "hash", "block_offset"]);
+
+function unknownKey(what: string): never {
+  throw new SkipSignal("unknown-extra-key", `extra_keys: ${what}`);
+}

@@ -1,0 +1,266 @@
+/**
+ * A cursor over msgpack bytes (github.com/msgpack/msgpack, spec.md), reading straight into numbers and typed arrays.
+ *
+ * A reader that finds another type than asked returns undefined (or -1) and stays where it is; bytes that end early
+ * raise a {@link BrokenSignal}. No declared length is believed beyond the bytes present: n elements take at least n
+ * bytes. Nothing recurses.
+ * @module
+ */
+import { BrokenSignal } from "./signals.js";
+import { wireWord } from "./wire-words.js";
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Payload bytes after the head of each `0xc4 … 0xdf` type that is neither an array nor a map; -1: a length follows. */
+const FIXED_BYTES: readonly number[] = [
+  -1, -1, -1, -1, -1, -1, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 2, 3, 5, 9, 17, -1, -1, -1,
+];
+
+export class MsgpackCursor {
+  /** Offset of the next byte. May be set to an offset read from here before. */
+  at = 0;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #end: number;
+
+  constructor(payload: Uint8Array) {
+    // A plain view: a Buffer's own `slice` would alias, and mixed classes would slow the loops.
+    this.#bytes = new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
+    this.#view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+    this.#end = payload.byteLength;
+  }
+
+  get atEnd(): boolean {
+    return this.at === this.#end;
+  }
+
+  /** Head byte of the next value, without taking it. */
+  peek(): number {
+    if (this.at >= this.#end) throw new BrokenSignal("truncated", this.#end);
+    return this.#bytes[this.at]!;
+  }
+
+  /** Take a nil if one is next. */
+  takeNil(): boolean {
+    if (this.peek() !== 0xc0) return false;
+    this.at++;
+    return true;
+  }
+
+  /** Take an array's head: its element count, or -1 if another type is next. */
+  arrayLength(): number {
+    const head = this.peek();
+    if (head >= 0x90 && head <= 0x9f) return this.#count(head & 0x0f, 1, 1);
+    if (head === 0xdc) return this.#count(this.#uint(this.at + 1, 2), 3, 1);
+    if (head === 0xdd) return this.#count(this.#uint(this.at + 1, 4), 5, 1);
+    return -1;
+  }
+
+  /** Take a map's head: its entry count, or -1 if another type is next. */
+  mapLength(): number {
+    const head = this.peek();
+    if (head >= 0x80 && head <= 0x8f) return this.#count(head & 0x0f, 1, 2);
+    if (head === 0xde) return this.#count(this.#uint(this.at + 1, 2), 3, 2);
+    if (head === 0xdf) return this.#count(this.#uint(this.at + 1, 4), 5, 2);
+    return -1;
+  }
+
+  /** Take a string; one of the wire's own words comes without decoding. Undefined too for invalid UTF-8. */
+  string(): string | undefined {
+    const head = this.peek();
+    const before = this.at;
+    let start: number;
+    if (head >= 0xa0 && head <= 0xbf) start = this.#body(head & 0x1f, 1);
+    else if (head >= 0xd9 && head <= 0xdb) {
+      const width = 1 << (head - 0xd9);
+      start = this.#body(this.#uint(before + 1, width), 1 + width);
+    } else return undefined;
+    const word = wireWord(this.#bytes, start, this.at);
+    if (word !== undefined) return word;
+    try {
+      return utf8.decode(this.#bytes.subarray(start, this.at));
+    } catch {
+      this.at = before;
+      return undefined;
+    }
+  }
+
+  /** Take a byte string: a copy. */
+  binary(): Uint8Array | undefined {
+    const head = this.peek();
+    if (head < 0xc4 || head > 0xc6) return undefined;
+    const width = 1 << (head - 0xc4);
+    const start = this.#body(this.#uint(this.at + 1, width), 1 + width);
+    return this.#bytes.slice(start, this.at);
+  }
+
+  /** Take an integer that a JS number holds exactly. */
+  integer(): number | undefined {
+    const head = this.peek();
+    if (head <= 0x7f || head >= 0xe0) {
+      this.at++;
+      return head <= 0x7f ? head : head - 0x100;
+    }
+    if (head < 0xcc || head > 0xd3) return undefined;
+    const from = this.#need(1 + FIXED_BYTES[head - 0xc4]!) + 1;
+    const value = this.#fixedInteger(head, from);
+    if (!Number.isSafeInteger(value)) return undefined;
+    this.at = from + FIXED_BYTES[head - 0xc4]!;
+    return value;
+  }
+
+  /** Take a number: float, or integer (rounded beyond 2^53). */
+  number(): number | undefined {
+    const head = this.peek();
+    if (head === 0xca || head === 0xcb) {
+      const from = this.#need(head === 0xca ? 5 : 9) + 1;
+      this.at = from + (head === 0xca ? 4 : 8);
+      return head === 0xca ? this.#view.getFloat32(from) : this.#view.getFloat64(from);
+    }
+    if (head !== 0xcf && head !== 0xd3) return this.integer();
+    const from = this.#need(9) + 1;
+    this.at = from + 8;
+    return this.#fixedInteger(head, from);
+  }
+
+  /**
+   * Take a block hash into `out[index]`, `out[index + 1]` as `[hi, lo]` of its low 64 bits: any 64-bit integer, or
+   * bytes of a digest's length (8, or one or several digests of 16 or 32).
+   * @returns false if another value is next
+   */
+  hash(out: Uint32Array | [hi: number, lo: number], index: number): boolean {
+    const head = this.peek();
+    const view = this.#view;
+    if (head === 0xcf || head === 0xd3) {
+      const from = this.#need(9) + 1;
+      out[index] = view.getUint32(from);
+      out[index + 1] = view.getUint32(from + 4);
+      this.at = from + 8;
+      return true;
+    }
+    if (head >= 0xc4 && head <= 0xc6) {
+      const before = this.at;
+      const width = 1 << (head - 0xc4);
+      const length = this.#uint(before + 1, width);
+      this.#body(length, 1 + width);
+      if (length !== 8 && (length === 0 || length % 16 !== 0)) {
+        this.at = before;
+        return false;
+      }
+      out[index] = view.getUint32(this.at - 8);
+      out[index + 1] = view.getUint32(this.at - 4);
+      return true;
+    }
+    const value = this.integer(); // 32 bits or fewer: the 64-bit heads are above
+    if (value === undefined) return false;
+    out[index] = value < 0 ? 0xffffffff : 0;
+    out[index + 1] = value >>> 0;
+    return true;
+  }
+
+  /**
+   * Fill `out` from the next elements, which must be integers 0 … 2^32-1.
+   * @returns how many were taken: less than `out.length` if another value is next
+   */
+  uint32s(out: Uint32Array): number {
+    const bytes = this.#bytes;
+    const end = this.#end;
+    let at = this.at;
+    let i = 0;
+    for (; i < out.length; i++) {
+      const head = at < end ? bytes[at]! : 0xc1;
+      if (head <= 0x7f) {
+        out[i] = head;
+        at += 1;
+      } else if (head === 0xce && at + 5 <= end) {
+        out[i] = (bytes[at + 1]! << 24) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 8) | bytes[at + 4]!;
+        at += 5;
+      } else if (head === 0xcd && at + 3 <= end) {
+        out[i] = (bytes[at + 1]! << 8) | bytes[at + 2]!;
+        at += 3;
+      } else if (head === 0xcc && at + 2 <= end) {
+        out[i] = bytes[at + 1]!;
+        at += 2;
+      } else {
+        // Other spellings of the same number, other types, and the end of the bytes.
+        this.at = at;
+        const value = this.integer();
+        if (value === undefined || value < 0 || value > 0xffffffff) {
+          this.at = at;
+          return i;
+        }
+        out[i] = value;
+        at = this.at;
+      }
+    }
+    this.at = at;
+    return i;
+  }
+
+  /** Pass over one value of any type and depth. */
+  skip(): void {
+    let pending = 1; // values still to pass; counts of nested ones are added, so no stack is needed
+    while (pending > 0) {
+      pending--;
+      const head = this.peek();
+      if (head <= 0x7f || head >= 0xe0 || head === 0xc0 || head === 0xc2 || head === 0xc3) this.at++;
+      else if (head === 0xc1) throw new BrokenSignal("invalid-byte", this.at);
+      else if (head <= 0x8f || head >= 0xde) pending += 2 * this.mapLength();
+      else if (head <= 0x9f || head >= 0xdc) pending += this.arrayLength();
+      else if (head <= 0xbf) this.#body(head & 0x1f, 1);
+      else this.#skipSized(head);
+      if (pending > this.#end - this.at) throw new BrokenSignal("truncated", this.#end);
+    }
+  }
+
+  /** Pass over a byte string, extension, number or long string: heads `0xc4 … 0xdb`. */
+  #skipSized(head: number): void {
+    const fixed = FIXED_BYTES[head - 0xc4]!;
+    if (fixed >= 0) this.#body(fixed, 1);
+    else {
+      const isExtension = head >= 0xc7 && head <= 0xc9;
+      const width = 1 << (head - (head >= 0xd9 ? 0xd9 : isExtension ? 0xc7 : 0xc4));
+      this.#body(this.#uint(this.at + 1, width) + (isExtension ? 1 : 0), 1 + width);
+    }
+  }
+
+  /** Integer of head `0xcc … 0xd3` whose bytes, known to be present, start at `from`. */
+  #fixedInteger(head: number, from: number): number {
+    const view = this.#view;
+    if (head === 0xcc) return view.getUint8(from);
+    if (head === 0xcd) return view.getUint16(from);
+    if (head === 0xce) return view.getUint32(from);
+    if (head === 0xd0) return view.getInt8(from);
+    if (head === 0xd1) return view.getInt16(from);
+    if (head === 0xd2) return view.getInt32(from);
+    const hi = head === 0xcf ? view.getUint32(from) : view.getInt32(from);
+    return hi * 0x1_0000_0000 + view.getUint32(from + 4);
+  }
+
+  /** Require `length` bytes from here; gives the offset here. */
+  #need(length: number): number {
+    if (length > this.#end - this.at) throw new BrokenSignal("truncated", this.#end);
+    return this.at;
+  }
+
+  /** Take a head of `headLength` bytes and a body of `length`; gives the body's offset. */
+  #body(length: number, headLength: number): number {
+    const start = this.#need(headLength + length) + headLength;
+    this.at = start + length;
+    return start;
+  }
+
+  /** Take a container's head, whose `count` elements take at least `bytesEach` bytes each. */
+  #count(count: number, headLength: number, bytesEach: number): number {
+    this.#need(headLength + count * bytesEach);
+    this.at += headLength;
+    return count;
+  }
+
+  /** Unsigned integer of 1, 2 or 4 bytes. */
+  #uint(at: number, width: number): number {
+    if (at + width > this.#end) throw new BrokenSignal("truncated", this.#end);
+    if (width === 1) return this.#view.getUint8(at);
+    return width === 2 ? this.#view.getUint16(at) : this.#view.getUint32(at);
+  }
+}
