@@ -18,7 +18,7 @@
  * | map only | cache_salt (SGLang) | | |
  * @module
  */
-import type { RemovedEvent, StoredEvent } from "./event-types.js";
+import type { BlockRemoved, BlockStored } from "./event-types.js";
 import { takeExtraKeys } from "./extra-keys.js";
 import type { MsgpackCursor } from "./msgpack-cursor.js";
 import { badField, SkipSignal } from "./signals.js";
@@ -56,8 +56,8 @@ export interface EventShape {
 }
 
 /** Take the rest of a `BlockStored`. */
-export function takeBlockStored(cursor: MsgpackCursor, shape: EventShape): StoredEvent {
-  const event: Draft<StoredEvent> = {
+export function takeBlockStored(cursor: MsgpackCursor, shape: EventShape): BlockStored {
+  const event: Draft<BlockStored> = {
     type: "BlockStored",
     blockKeys: UNREAD,
     parentKey: null,
@@ -82,8 +82,8 @@ export function takeBlockStored(cursor: MsgpackCursor, shape: EventShape): Store
 }
 
 /** Take the rest of a `BlockRemoved`. */
-export function takeBlockRemoved(cursor: MsgpackCursor, shape: EventShape): RemovedEvent {
-  const event: Draft<RemovedEvent> = {
+export function takeBlockRemoved(cursor: MsgpackCursor, shape: EventShape): BlockRemoved {
+  const event: Draft<BlockRemoved> = {
     type: "BlockRemoved",
     blockKeys: UNREAD,
     medium: null,
@@ -110,7 +110,7 @@ function takeFields<T>(
     }
 }
 
-function takeStoredField(cursor: MsgpackCursor, name: string, event: Draft<StoredEvent>): void {
+function takeStoredField(cursor: MsgpackCursor, name: string, event: Draft<BlockStored>): void {
   switch (name) {
     case "block_hashes":
       event.blockKeys = takeBlockKeys(cursor);
@@ -156,7 +156,7 @@ function takeStoredField(cursor: MsgpackCursor, name: string, event: Draft<Store
   }
 }
 
-function takeRemovedField(cursor: MsgpackCursor, name: string, event: Draft<RemovedEvent>): void {
+function takeRemovedField(cursor: MsgpackCursor, name: string, event: Draft<BlockRemoved>): void {
   if (name === "block_hashes") event.blockKeys = takeBlockKeys(cursor);
   else if (name === "medium") event.medium = takeText(cursor, name);
   else if (name === "group_idx") event.groupIdx = takeUintOrNil(cursor, name);
@@ -172,7 +172,7 @@ function takeBlockKeys(cursor: MsgpackCursor): Uint32Array {
   return keys;
 }
 
-function takeParent(cursor: MsgpackCursor, event: Draft<StoredEvent>): void {
+function takeParent(cursor: MsgpackCursor, event: Draft<BlockStored>): void {
   event.parentKey = null;
   event.parentDigest = null;
   if (cursor.takeNil()) return;

@@ -8,7 +8,7 @@
 import type { ExtraKey } from "../types.js";
 
 /** Blocks became resident in one tier of one attention group. */
-export interface StoredEvent {
+export interface BlockStored {
   readonly type: "BlockStored";
   /**
    * Keys of the stored blocks as u32 pairs `[hi, lo]`, in prompt order; length 2 × blocks. A key is the low 64 bits
@@ -48,21 +48,21 @@ export interface StoredEvent {
 }
 
 /** One copy of each block left one tier of one attention group. */
-export interface RemovedEvent {
+export interface BlockRemoved {
   readonly type: "BlockRemoved";
-  /** As in {@link StoredEvent}. */
+  /** As in {@link BlockStored}. */
   readonly blockKeys: Uint32Array;
   readonly medium: string | null;
   readonly groupIdx: number | null;
 }
 
 /** The engine's own tier of this rank is empty. */
-export interface ClearedEvent {
+export interface AllBlocksCleared {
   readonly type: "AllBlocksCleared";
 }
 
 /** One decoded event. */
-export type KvEvent = StoredEvent | RemovedEvent | ClearedEvent;
+export type KvEvent = BlockStored | BlockRemoved | AllBlocksCleared;
 
 /** Why one event of a batch was left out. */
 export type SkipReason =

@@ -4,15 +4,15 @@
  */
 export { decodeEventBatch } from "./decode.js";
 export type {
+  AllBlocksCleared,
   BatchFailure,
   BatchFailureReason,
-  ClearedEvent,
+  BlockRemoved,
+  BlockStored,
   EventBatch,
   KvEvent,
-  RemovedEvent,
   SkippedEvent,
   SkipReason,
-  StoredEvent,
 } from "./event-types.js";
 export { parseFrame } from "./frame.js";
 export { encodeReplayRequest, parseReplayReply, type ReplayReply } from "./replay.js";

@@ -55,7 +55,7 @@ function expected(row: Row, fields: Record<string, unknown>, position: number): 
     medium,
     extraKeys:
       row.name === TYPED_KEYS
-        ? [["l", ["c0ffee".repeat(10) + "beef", 3], "s", new Uint8Array(32).fill(1)]]
+        ? [["l", [`${"c0ffee".repeat(10)}beef`, 3], "s", new Uint8Array(32).fill(1)]]
         : ((fields.extra_keys ?? null) as null),
     hasExtraKeysField: !Array.isArray(raw) || raw.length >= 9,
     cacheSalt: (metadata?.cache_salt ?? fields.cache_salt ?? null) as string | null,
