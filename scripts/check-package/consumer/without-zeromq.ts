@@ -1,0 +1,17 @@
+/**
+ * `subscribe` where zeromq is not installed: a typed error that names the fix, and nothing left running.
+ */
+import assert from "node:assert/strict";
+import { Indexer, type KvBlockError } from "kvblock";
+
+const indexer = await Indexer.create({ onDiagnostic: null });
+await assert.rejects(
+  async () => indexer.subscribe({ endpoint: "tcp://127.0.0.1:5557" }),
+  (error: KvBlockError) => {
+    assert.equal(error.code, "ERR_KVBLOCK_SUBSCRIBE");
+    assert.match(error.message, /npm (i|install) zeromq/);
+    assert.notEqual(error.cause, undefined);
+    return true;
+  },
+);
+await indexer.close();
