@@ -1,1 +1,23 @@
-export {};
+/**
+ * `kvblock/hash`: token ids (and extra keys) → block hashes, exactly as vLLM and SGLang compute them → block keys.
+ * @module
+ */
+export type {
+  ExtraKey,
+  ExtraKeysEra,
+  HashAlgorithm,
+  MultimodalItem,
+  TokenIds,
+} from "../types.js";
+export { HASH_ALGORITHMS, VLLM_DEFAULT_SEED } from "./algorithms.js";
+export type { BlockHasher, BlockHasherOptions } from "./block-hasher.js";
+export { toBlockKeys } from "./block-keys.js";
+export type { BlockChain, HashTokensOptions } from "./chain.js";
+export { blockExtraKeys, type ExtraKeysRequest } from "./extra-keys.js";
+export {
+  createBlockHasher,
+  createBlockHasherSync,
+  type Hashing,
+  loadHashing,
+  type TokenChainOptions,
+} from "./hashing.js";
