@@ -1,1 +1,9 @@
-export {};
+/**
+ * `kvblock/tokenize`: prompts and chats → exactly the token ids that the engine would compute on.
+ * @module
+ */
+export {
+  createHuggingFaceTokenizer,
+  type HuggingFaceTokenizerOptions,
+  type TokenizerSource,
+} from "./huggingface.js";
