@@ -2,6 +2,7 @@
  * `kvblock/events`: an engine's bytes → frames → decoded events.
  * @module
  */
+export type { CurveClient, CurveKey, CurveServer } from "./curve.js";
 export { decodeEventBatch } from "./decode.js";
 export type {
   AllBlocksCleared,
@@ -15,5 +16,10 @@ export type {
   SkipReason,
 } from "./event-types.js";
 export { parseFrame } from "./frame.js";
+export { type Recording, readRecording } from "./recording-reader.js";
+export { createRecording, type RecordingWriter } from "./recording-writer.js";
 export { encodeReplayRequest, parseReplayReply, type ReplayReply } from "./replay.js";
+export { type EventSocket, openEventSocket } from "./subscriber.js";
+export type { EventSocketOptions } from "./subscriber-options.js";
 export { formatTopic, parseTopic, type TopicNames } from "./topic.js";
+export type { EndpointState, TransportSnapshot } from "./transport.js";

@@ -1,0 +1,163 @@
+/**
+ * What a subscription to an engine's events is given, checked and with its endpoints spelled out.
+ * @module
+ */
+import {
+  checkInteger,
+  checkName,
+  checkOptions,
+  type KvBlockError,
+  rangeMistake,
+  typeMistake,
+} from "../errors.js";
+import { type CurveClient, type CurveServer, type CurveTexts, checkCurve } from "./curve.js";
+import type { TransportSnapshot } from "./transport.js";
+
+/** Options of `openEventSocket`. */
+export interface EventSocketOptions {
+  /** `tcp://host:port`, `ipc://path` or `inproc://name`; several to hear several engines. */
+  endpoint: string | readonly string[];
+  /** Bind, for engines that connect to us, instead of connecting. Default false. */
+  bind?: boolean | undefined;
+  /** Hear only topics that start with this. Default `""`: all. */
+  topicFilter?: string | undefined;
+  /** Data-parallel ranks of each engine: rank r publishes at the endpoint's port + r. TCP connections only. Default 1. */
+  dataParallelSize?: number | undefined;
+  curve?: CurveClient | CurveServer | undefined;
+  /** Largest message; a larger one ends its connection, which is then made anew. Default 64 MiB. */
+  maxFrameBytes?: number | undefined;
+  /** Messages that ZeroMQ keeps for each engine before it drops new ones. Default 100 000. */
+  receiveHighWaterMark?: number | undefined;
+  /** Interval of ZMTP pings; a connection without an answer for three of them is made anew. 0: none. Default 5000. */
+  heartbeatIntervalMs?: number | undefined;
+  /** First wait before connecting again; doubles up to `reconnectMaxIntervalMs`. Default 100. */
+  reconnectIntervalMs?: number | undefined;
+  /** Default 5000. */
+  reconnectMaxIntervalMs?: number | undefined;
+  /** Clock of `KvFrame.receivedAt`: milliseconds since the epoch. Default `Date.now`. */
+  now?: (() => number) | undefined;
+  /** Told of each message that is no event message, and of each connection ended for breaking the protocol. */
+  onRejected?: ((error: KvBlockError, endpoint: string) => void) | undefined;
+  /** Told when a connection is made or lost. */
+  onTransport?: ((transport: TransportSnapshot) => void) | undefined;
+  /** Closes the socket when aborted. */
+  signal?: AbortSignal | undefined;
+}
+
+/** The options with their defaults. */
+export interface CheckedOptions {
+  readonly endpoints: readonly string[];
+  readonly bind: boolean;
+  readonly topicFilter: string;
+  readonly curve: CurveTexts | null;
+  readonly maxFrameBytes: number;
+  readonly receiveHighWaterMark: number;
+  readonly heartbeatIntervalMs: number;
+  readonly reconnectIntervalMs: number;
+  readonly reconnectMaxIntervalMs: number;
+  readonly now: () => number;
+  readonly onRejected: ((error: KvBlockError, endpoint: string) => void) | undefined;
+  readonly onTransport: ((transport: TransportSnapshot) => void) | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+const KNOWN: readonly (keyof EventSocketOptions)[] = [
+  "endpoint",
+  "bind",
+  "topicFilter",
+  "dataParallelSize",
+  "curve",
+  "maxFrameBytes",
+  "receiveHighWaterMark",
+  "heartbeatIntervalMs",
+  "reconnectIntervalMs",
+  "reconnectMaxIntervalMs",
+  "now",
+  "onRejected",
+  "onTransport",
+  "signal",
+];
+
+const MAX_INT32 = 0x7fffffff;
+const MAX_PORT = 65_535;
+const MAX_RANKS = 1024;
+
+/** @throws TypeError or RangeError if an option is not what it should be */
+export function checkEventSocketOptions(options: EventSocketOptions, clock: () => number): CheckedOptions {
+  checkOptions("openEventSocket", options, KNOWN);
+  const { bind = false, topicFilter = "", signal } = options;
+  if (typeof bind !== "boolean") throw typeMistake("bind", "boolean", bind);
+  if (typeof topicFilter !== "string") throw typeMistake("topicFilter", "string", topicFilter);
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw typeMistake("signal", "AbortSignal", signal);
+  for (const name of ["now", "onRejected", "onTransport"] as const)
+    if (options[name] !== undefined && typeof options[name] !== "function")
+      throw typeMistake(name, "function", options[name]);
+  const milliseconds = (name: keyof EventSocketOptions, fallback: number, min: number): number =>
+    checkInteger(name, options[name] ?? fallback, min, MAX_INT32 / 3);
+  const reconnectIntervalMs = milliseconds("reconnectIntervalMs", 100, 1);
+  return {
+    endpoints: expandEndpoints(options.endpoint, bind, options.dataParallelSize ?? 1),
+    bind,
+    topicFilter,
+    curve: options.curve === undefined ? null : checkCurve(options.curve),
+    maxFrameBytes: checkInteger("maxFrameBytes", options.maxFrameBytes ?? 64 * 1024 * 1024, 1),
+    receiveHighWaterMark: checkInteger(
+      "receiveHighWaterMark",
+      options.receiveHighWaterMark ?? 100_000,
+      1,
+      MAX_INT32,
+    ),
+    heartbeatIntervalMs: milliseconds("heartbeatIntervalMs", 5000, 0),
+    reconnectIntervalMs,
+    reconnectMaxIntervalMs: milliseconds(
+      "reconnectMaxIntervalMs",
+      Math.max(5000, reconnectIntervalMs),
+      reconnectIntervalMs,
+    ),
+    now: options.now ?? clock,
+    onRejected: options.onRejected,
+    onTransport: options.onTransport,
+    signal,
+  };
+}
+
+/** Every address to open: each endpoint, or one for each rank. */
+function expandEndpoints(
+  endpoint: string | readonly string[],
+  bind: boolean,
+  dataParallelSize: number,
+): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(endpoint) ? endpoint : [endpoint];
+  if (list.length === 0) throw rangeMistake("endpoint", "at least one endpoint", endpoint);
+  checkInteger("dataParallelSize", dataParallelSize, 1, MAX_RANKS);
+  if (bind && dataParallelSize > 1)
+    throw rangeMistake(
+      "dataParallelSize",
+      "1 with bind: all ranks connect to one endpoint",
+      dataParallelSize,
+    );
+  const all = list.flatMap((item) => {
+    const address = checkName("endpoint", item);
+    const tcp = /^tcp:\/\/(.+):(\d+|\*)$/.exec(address);
+    if (tcp === null) {
+      if (!/^(ipc|inproc):\/\/./.test(address))
+        throw rangeMistake("endpoint", '"tcp://host:port", "ipc://path" or "inproc://name"', address);
+      if (dataParallelSize > 1)
+        throw rangeMistake("dataParallelSize", "1 for an endpoint without a port", dataParallelSize);
+      return [address];
+    }
+    const [, host, portText] = tcp;
+    const port = portText === "*" ? 0 : Number(portText);
+    if (port > MAX_PORT - dataParallelSize + 1 || (port === 0 && !bind))
+      throw rangeMistake("endpoint", `ports 1 … ${MAX_PORT} to connect to`, address);
+    if (host === "*" && !bind)
+      throw rangeMistake("endpoint", 'the engine\'s host to connect to ("*" is to bind)', address);
+    return Array.from({ length: dataParallelSize }, (_, rank) =>
+      dataParallelSize === 1 ? address : `tcp://${host}:${port + rank}`,
+    );
+  });
+  const twice = all.find((address, i) => all.indexOf(address) < i && !(bind && /:(0|\*)$/.test(address)));
+  if (twice !== undefined) throw rangeMistake("endpoint", "different endpoints", twice);
+  return all;
+}

@@ -1,0 +1,176 @@
+/**
+ * A subscription to engines' events on libzmq: the one file that names `zeromq`, and the one of this room with a clock.
+ *
+ * One ZeroMQ socket for each endpoint, so that each frame's source and each connection's state are known, and a lost
+ * connection concerns one engine. Publisher side: vLLM `kv_events.py`, `ZmqEventPublisher`.
+ * @module
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { KvBlockError } from "../errors.js";
+import type { KvFrame } from "../types.js";
+import { EndpointLine, type SubscriberSocket } from "./endpoint-line.js";
+import { FrameQueue } from "./frame-queue.js";
+import {
+  type CheckedOptions,
+  checkEventSocketOptions,
+  type EventSocketOptions,
+} from "./subscriber-options.js";
+import { snapshotOf, type TransportSnapshot } from "./transport.js";
+
+/** An open subscription: iterate it for frames. */
+export interface EventSocket extends AsyncIterable<KvFrame>, AsyncDisposable {
+  /** Addresses connected to or bound; a port that was left open shows the one taken. */
+  readonly endpoints: readonly string[];
+  readonly transport: TransportSnapshot;
+  /** Ends the iteration and frees the sockets. May be called again. */
+  close(): Promise<void>;
+}
+
+/** Frames may come without a pause, and libzmq hands over what it has at once: let the host's loop turn this often. */
+const SLICE_MS = 2;
+const HEARTBEATS_MISSED = 3;
+
+type Zeromq = typeof import("zeromq");
+
+/**
+ * Subscribe to engines' events.
+ *
+ * Resolves when the sockets are open, which for a connecting one is before the engine answers: see `transport`. An
+ * open socket keeps the process alive, and a worker thread must close it before it ends.
+ *
+ * @throws TypeError or RangeError for an option that is not what it should be, KvBlockError `ERR_KVBLOCK_SUBSCRIBE`
+ *   if `zeromq` cannot be loaded or an endpoint not be opened
+ */
+export async function openEventSocket(options: EventSocketOptions): Promise<EventSocket> {
+  const checked = checkEventSocketOptions(options, Date.now);
+  checked.signal?.throwIfAborted();
+  const zeromq = await loadZeromq();
+  if (checked.curve !== null && zeromq.capability.curve !== true)
+    throw new KvBlockError("ERR_KVBLOCK_SUBSCRIBE", "this build of zeromq has no CURVE");
+  const socket = new ZeromqEventSocket(zeromq, checked);
+  try {
+    await socket.open();
+    checked.signal?.throwIfAborted();
+  } catch (error) {
+    await socket.close();
+    throw error;
+  }
+  return socket;
+}
+
+async function loadZeromq(): Promise<Zeromq> {
+  try {
+    const module: Zeromq & { default?: Zeromq } = await import("zeromq");
+    return module.default ?? module; // CommonJS: the whole of it is the default export
+  } catch (cause) {
+    throw new KvBlockError(
+      "ERR_KVBLOCK_SUBSCRIBE",
+      'the optional dependency "zeromq" is missing or cannot be loaded here: run "npm install zeromq"; ' +
+        "without it, feed frames from elsewhere (a recording, your own transport)",
+      { cause },
+    );
+  }
+}
+
+class ZeromqEventSocket implements EventSocket {
+  readonly #zeromq: Zeromq;
+  readonly #options: CheckedOptions;
+  readonly #lines: EndpointLine[] = [];
+  readonly #queue = new FrameQueue();
+  readonly #onAbort = (): void => void this.close();
+  #sliceStart = performance.now();
+  #isClosed = false;
+
+  constructor(zeromq: Zeromq, options: CheckedOptions) {
+    this.#zeromq = zeromq;
+    this.#options = options;
+  }
+
+  /** To be followed by `close`, also when it throws. */
+  async open(): Promise<void> {
+    for (const endpoint of this.#options.endpoints) {
+      const socket = newSubscriber(this.#zeromq, endpoint, this.#options);
+      const line = new EndpointLine(socket, endpoint, this.#options, () => this.#changed());
+      this.#lines.push(line);
+      await line.open();
+    }
+    this.#options.signal?.addEventListener("abort", this.#onAbort, { once: true });
+    for (const line of this.#lines) void this.#pump(line);
+  }
+
+  get endpoints(): readonly string[] {
+    return this.#lines.map(({ endpoint }) => endpoint);
+  }
+
+  get transport(): TransportSnapshot {
+    return snapshotOf(this.#lines);
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<KvFrame, undefined> {
+    return { next: () => this.#queue.take() };
+  }
+
+  close(): Promise<void> {
+    if (!this.#isClosed) {
+      this.#isClosed = true;
+      this.#options.signal?.removeEventListener("abort", this.#onAbort);
+      for (const line of this.#lines) line.close();
+      this.#queue.end();
+      this.#options.onTransport?.(this.transport);
+    }
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #changed(): void {
+    if (!this.#isClosed) this.#options.onTransport?.(this.transport);
+  }
+
+  /** Read one endpoint's messages until closed. */
+  async #pump(line: EndpointLine): Promise<void> {
+    try {
+      for (;;) {
+        const frame = line.read(await line.socket.receive());
+        if (frame !== undefined) await this.#queue.offer(frame);
+        if (performance.now() - this.#sliceStart >= SLICE_MS) {
+          await nextTurn();
+          this.#sliceStart = performance.now();
+        }
+      }
+    } catch (cause) {
+      if (this.#isClosed) return; // a pending receive ends so
+      const message = `receiving from ${line.endpoint} failed`;
+      this.#queue.end({ error: new KvBlockError("ERR_KVBLOCK_SUBSCRIBE", message, { cause }) });
+      await this.close();
+    }
+  }
+}
+
+/** @throws KvBlockError `ERR_KVBLOCK_SUBSCRIBE` if libzmq cannot make one (too many sockets or open files) */
+function newSubscriber(zeromq: Zeromq, endpoint: string, options: CheckedOptions): SubscriberSocket {
+  const { curve } = options;
+  try {
+    return new zeromq.Subscriber({
+      linger: 0,
+      maxMessageSize: options.maxFrameBytes,
+      receiveHighWaterMark: options.receiveHighWaterMark,
+      heartbeatInterval: options.heartbeatIntervalMs,
+      heartbeatTimeout: HEARTBEATS_MISSED * options.heartbeatIntervalMs,
+      reconnectInterval: options.reconnectIntervalMs,
+      reconnectMaxInterval: options.reconnectMaxIntervalMs,
+      // Only where it must be: with it, a name would resolve to its IPv6 address first, where few engines listen.
+      ipv6: endpoint.startsWith("tcp://["),
+      ...(curve?.role === "server" && { curveServer: true, curveSecretKey: curve.secretKey }),
+      ...(curve?.role === "client" && {
+        curveServerKey: curve.serverKey,
+        curvePublicKey: curve.publicKey,
+        curveSecretKey: curve.secretKey,
+      }),
+    });
+  } catch (cause) {
+    throw new KvBlockError("ERR_KVBLOCK_SUBSCRIBE", `cannot make a ZeroMQ socket for ${endpoint}`, { cause });
+  }
+}
