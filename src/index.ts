@@ -1,1 +1,29 @@
-export {};
+/**
+ * kvblock: which engine pods already hold how much of this prompt's KV cache, and how far can that answer be trusted?
+ * @module
+ */
+export { KvBlockError, type KvBlockErrorCode } from "./errors.js";
+export type { EventSocketOptions, TransportSnapshot } from "./events/index.js";
+export { Indexer } from "./indexer.js";
+export { formatMetricsBeat } from "./metrics.js";
+export type { HashOptions, IndexerOptions, ModelOptions, TokenizerSource } from "./options.js";
+export type { SubscribeOptions, Subscription } from "./subscription.js";
+export type {
+  ChatMessage,
+  ChatOptions,
+  Diagnostic,
+  DiagnosticCode,
+  EncodeOptions,
+  HashAlgorithm,
+  IndexStats,
+  KvFrame,
+  MultimodalItem,
+  PodScore,
+  PodScores,
+  PodStatus,
+  PublisherState,
+  ScoreRequest,
+  TokenIds,
+  Tokenizer,
+  Usage,
+} from "./types.js";

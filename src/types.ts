@@ -171,6 +171,8 @@ export interface IndexStats {
   readonly evictions: number;
   /** Entries voided by a clear, a restart or `removePod`. */
   readonly voided: number;
+  /** Duplicate counts that reached their maximum (4095) and no longer tell copies apart. */
+  readonly saturated: number;
   /** Entries dropped to keep the memory limit. */
   readonly dropped: number;
   readonly lookups: number;

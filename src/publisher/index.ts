@@ -1,1 +1,7 @@
-export {};
+/**
+ * What is remembered per publisher (a pod's data-parallel rank) beside the blocks it holds. Internal: no subpath.
+ * @module
+ */
+export { HandleMap, type HandleMapOptions } from "./handle-map.js";
+export { type ParkableStore, ParkedStores } from "./parked-stores.js";
+export { SequenceTracker, type Verdict } from "./sequence.js";

@@ -1,0 +1,308 @@
+/**
+ * The block index: block key → who holds it.
+ *
+ * 1,024 {@link Shard}s of one hash table, so that growing copies a thousandth of it at a time: the pause stays in
+ * microseconds where one table would stop the host for seconds. Memory is bounded in bytes: at the limit the coldest
+ * entries of the shard that needs room are dropped, and the caller is told whose they were.
+ * @module
+ */
+import { checkInteger, rangeMistake } from "../errors.js";
+import { COUNT_BITS, type HolderSink, MAX_COUNT, mixKey, Shard } from "./shard.js";
+import { type HolderLine, Role, Slots } from "./slots.js";
+
+const SHARD_BITS = 10;
+/** Added or evicted blocks per shard swept while dead entries remain. */
+const BLOCKS_PER_SWEEP = 256;
+
+/** Default memory limit: room for about 7 million blocks. */
+export const DEFAULT_MEMORY_LIMIT_BYTES: number = 256 * 2 ** 20;
+export const MIN_MEMORY_LIMIT_BYTES: number = 2 ** 20;
+
+/** Walks a lookup: the holders of each block in order, then whether to go on to the next. */
+export interface LookupSink extends HolderSink {
+  /** After the holders of block number `block` (none, if nobody holds it). Returns whether to look further. */
+  endBlock(block: number): boolean;
+}
+
+/** Entries since creation; an entry is one (block, line). */
+export interface IndexCounts {
+  /** Became resident. */
+  admissions: number;
+  /** Stored again while resident. */
+  duplicates: number;
+  /** Last copy removed. */
+  evictions: number;
+  /** Removals of a block that the line does not hold. */
+  unknownRemovals: number;
+  /** Voided by {@link BlockIndex.clear} or {@link BlockIndex.clearSuspects}. */
+  voided: number;
+  /** Dropped to keep the memory limit. */
+  dropped: number;
+  /** Duplicate counts that reached their maximum and no longer tell copies apart. */
+  saturated: number;
+}
+
+export interface BlockIndexOptions {
+  memoryLimitBytes?: number | undefined;
+  /** Called with the owner of each entry that the memory limit dropped. */
+  onDropped?: ((owner: number) => void) | undefined;
+}
+
+/** Keys are u32 pairs `[hi, lo]`, end to end; ranges are in blocks. No method allocates per block. */
+export class BlockIndex {
+  readonly slots: Slots = new Slots();
+  readonly counts: IndexCounts = {
+    admissions: 0,
+    duplicates: 0,
+    evictions: 0,
+    unknownRemovals: 0,
+    voided: 0,
+    dropped: 0,
+    saturated: 0,
+  };
+  readonly memoryLimitBytes: number;
+  readonly #shards: Shard[] = Array.from({ length: 2 ** SHARD_BITS }, () => new Shard());
+  readonly #dropped: HolderSink;
+  #shardBytes: number;
+  #reserved = 0;
+  #sweepAt = 0;
+  #sweepDebt = 0;
+
+  constructor(options: BlockIndexOptions = {}) {
+    this.memoryLimitBytes = checkInteger(
+      "memoryLimitBytes",
+      options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES,
+      MIN_MEMORY_LIMIT_BYTES,
+    );
+    this.#shardBytes = this.#shards.reduce((sum, shard) => sum + shard.bytes, 0);
+    const { slots, counts } = this;
+    this.#dropped = {
+      holders(_block, words, from, to) {
+        for (let i = from; i < to; i++) {
+          const slot = words[i]! >>> COUNT_BITS;
+          slots.resident[slot]!--;
+          if (slots.owner[slot] === 0 || slots.role[slot] === Role.Removed) continue;
+          counts.dropped++;
+          options.onDropped?.(slots.owner[slot]!);
+        }
+      },
+    };
+  }
+
+  /** Bytes of the table, the slots and what others have reserved. */
+  get usedBytes(): number {
+    return this.#shardBytes + this.slots.bytes + this.#reserved;
+  }
+
+  /** Entries with at least one holder; those of voided slots count until they are swept. */
+  get blocks(): number {
+    return this.#shards.reduce((sum, shard) => sum + shard.used, 0);
+  }
+
+  /**
+   * Count `bytes` kept elsewhere (handle maps, held frames) towards the limit; negative gives them back.
+   * Returns false, and counts nothing, if they do not fit.
+   */
+  reserve(bytes: number): boolean {
+    if (bytes > 0 && this.usedBytes + bytes > this.memoryLimitBytes) return false;
+    this.#reserved += bytes;
+    return true;
+  }
+
+  openLine(owner: number, tier: number, group: number): HolderLine {
+    if (group > 31) throw rangeMistake("group", "0 … 31", group);
+    return this.slots.openLine(owner, tier, group);
+  }
+
+  /** Count one more copy of each block under the line. */
+  add(line: HolderLine, keys: Uint32Array, from = 0, to: number = keys.length / 2): void {
+    this.#sweepSome(to - from);
+    const { slots, counts } = this;
+    const slot = slots.of(line, Role.Held);
+    for (let block = from; block < to; block++) {
+      const hi = keys[2 * block]!;
+      const lo = keys[2 * block + 1]!;
+      const mixed = mixKey(hi, lo);
+      const shard = this.#roomIn(mixed);
+      const at = shard.find(hi, lo, mixed);
+      const holder = at < 0 ? -1 : shard.holderOf(at, line.id, slots.line);
+      if (holder < 0) {
+        const word = ((slot << COUNT_BITS) | 1) >>> 0;
+        if (at < 0) shard.insert(hi, lo, mixed, word);
+        else shard.append(at, word);
+        slots.resident[slot]!++;
+        counts.admissions++;
+        continue;
+      }
+      const word = shard.wordAt(holder);
+      const old = word >>> COUNT_BITS;
+      let count = word & MAX_COUNT;
+      if (slots.role[old] === Role.Removed) {
+        count = 1;
+        counts.admissions++;
+      } else {
+        counts.duplicates++;
+        // Of a suspect entry nobody knows how many copies are left: only the new one is sure.
+        if (slots.suspect[old] === 1 || !line.countCopies) count = 1;
+        else if (count < MAX_COUNT && ++count === MAX_COUNT) counts.saturated++;
+      }
+      if (old !== slot) {
+        slots.resident[old]!--;
+        slots.resident[slot]!++;
+      }
+      shard.setWord(holder, ((slot << COUNT_BITS) | count) >>> 0);
+    }
+  }
+
+  /**
+   * Note a block that no event of the line announced and that must be there (a stored child proves its parent).
+   * Nothing happens if the line holds the block already.
+   */
+  imply(line: HolderLine, hi: number, lo: number): void {
+    const { slots } = this;
+    const mixed = mixKey(hi, lo);
+    const shard = this.#roomIn(mixed);
+    const at = shard.find(hi, lo, mixed);
+    const holder = at < 0 ? -1 : shard.holderOf(at, line.id, slots.line);
+    if (holder >= 0 && slots.role[shard.wordAt(holder) >>> COUNT_BITS] !== Role.Removed) return;
+    const slot = slots.of(line, Role.Implied);
+    const word = ((slot << COUNT_BITS) | 1) >>> 0;
+    if (holder >= 0) {
+      slots.resident[shard.wordAt(holder) >>> COUNT_BITS]!--;
+      shard.setWord(holder, word);
+    } else if (at >= 0) shard.append(at, word);
+    else shard.insert(hi, lo, mixed, word);
+    slots.resident[slot]!++;
+    this.counts.admissions++;
+  }
+
+  /** Count one copy less of each block under the line; an entry goes with its last copy. */
+  evict(line: HolderLine, keys: Uint32Array, from = 0, to: number = keys.length / 2): void {
+    this.#sweepSome(to - from);
+    const { slots, counts } = this;
+    for (let block = from; block < to; block++) {
+      const hi = keys[2 * block]!;
+      const lo = keys[2 * block + 1]!;
+      const mixed = mixKey(hi, lo);
+      const shard = line.leaveMarks ? this.#roomIn(mixed) : this.#shards[mixed >>> (32 - SHARD_BITS)]!;
+      const at = shard.find(hi, lo, mixed);
+      const holder = at < 0 ? -1 : shard.holderOf(at, line.id, slots.line);
+      const word = holder < 0 ? 0 : shard.wordAt(holder);
+      const slot = word >>> COUNT_BITS;
+      if (holder < 0 || slots.role[slot] === Role.Removed) {
+        counts.unknownRemovals++;
+        if (holder < 0 && line.leaveMarks) this.#mark(line, shard, at, hi, lo, mixed);
+        continue;
+      }
+      const count = word & MAX_COUNT;
+      // A saturated count no longer knows how many copies there are; keeping it would keep the block for ever.
+      if (count > 1 && count < MAX_COUNT) {
+        shard.setWord(holder, word - 1);
+        continue;
+      }
+      slots.resident[slot]!--;
+      counts.evictions++;
+      if (line.leaveMarks) {
+        const mark = slots.of(line, Role.Removed);
+        slots.resident[mark]!++;
+        shard.setWord(holder, ((mark << COUNT_BITS) | 1) >>> 0);
+      } else shard.remove(at, holder);
+    }
+  }
+
+  /** Void one block of the line, whatever its count. */
+  forget(line: HolderLine, hi: number, lo: number): void {
+    const mixed = mixKey(hi, lo);
+    const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
+    const at = shard.find(hi, lo, mixed);
+    const holder = at < 0 ? -1 : shard.holderOf(at, line.id, this.slots.line);
+    if (holder < 0) return;
+    const slot = shard.wordAt(holder) >>> COUNT_BITS;
+    this.slots.resident[slot]!--;
+    if (this.slots.role[slot] !== Role.Removed) this.counts.voided++;
+    shard.remove(at, holder);
+  }
+
+  /** Whether the line holds the block (a mark is not holding). */
+  holds(line: HolderLine, hi: number, lo: number): boolean {
+    const mixed = mixKey(hi, lo);
+    const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
+    const at = shard.find(hi, lo, mixed);
+    const holder = at < 0 ? -1 : shard.holderOf(at, line.id, this.slots.line);
+    return holder >= 0 && this.slots.role[shard.wordAt(holder) >>> COUNT_BITS] !== Role.Removed;
+  }
+
+  /** Void everything that the line holds, at once. */
+  clear(line: HolderLine): void {
+    this.counts.voided += this.slots.close(line);
+  }
+
+  /** What the line holds now may have been removed by a frame that was lost. */
+  makeSuspect(line: HolderLine): void {
+    this.slots.makeSuspect(line);
+  }
+
+  /** Void what is still suspect. */
+  clearSuspects(line: HolderLine): void {
+    this.counts.voided += this.slots.closeSuspects(line);
+  }
+
+  /**
+   * Walk the holders of some blocks in order, as long as the sink wants.
+   *
+   * @param firstBlock - the number that the sink is told for the first key
+   * @returns whether the walk came to the end of the keys
+   *
+   * Changes nothing but the warmth of the entries it meets: what lookups ask for is dropped last at the memory limit,
+   * so a system prompt that is never announced again stays.
+   */
+  lookup(keys: Uint32Array, sink: LookupSink, firstBlock = 0): boolean {
+    for (let i = 0, block = firstBlock; i < keys.length; i += 2, block++) {
+      const hi = keys[i]!;
+      const lo = keys[i + 1]!;
+      const mixed = mixKey(hi, lo);
+      const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
+      const at = shard.find(hi, lo, mixed);
+      if (at >= 0) shard.visit(at, block, sink);
+      if (!sink.endBlock(block)) return false;
+    }
+    return true;
+  }
+
+  #mark(line: HolderLine, shard: Shard, at: number, hi: number, lo: number, mixed: number): void {
+    const slot = this.slots.of(line, Role.Removed);
+    const word = ((slot << COUNT_BITS) | 1) >>> 0;
+    if (at < 0) shard.insert(hi, lo, mixed, word);
+    else shard.append(at, word);
+    this.slots.resident[slot]!++;
+  }
+
+  /** The shard of a key, with room for one more entry and one more holder. */
+  #roomIn(mixed: number): Shard {
+    const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
+    if (shard.hasRoom) return shard;
+    if (this.usedBytes + shard.growthBytes <= this.memoryLimitBytes) {
+      const before = shard.bytes;
+      shard.grow();
+      this.#shardBytes += shard.bytes - before;
+    } else {
+      while (!shard.hasRoom) shard.dropColdest(this.#dropped);
+    }
+    return shard;
+  }
+
+  #sweepSome(blocks: number): void {
+    if (!this.slots.sweepNeeded) return;
+    for (
+      this.#sweepDebt += blocks;
+      this.#sweepDebt >= BLOCKS_PER_SWEEP;
+      this.#sweepDebt -= BLOCKS_PER_SWEEP
+    ) {
+      this.#shards[this.#sweepAt]!.sweep(this.slots.owner);
+      if (++this.#sweepAt < this.#shards.length) continue;
+      this.#sweepAt = 0;
+      this.slots.passCompleted();
+      if (!this.slots.sweepNeeded) break;
+    }
+  }
+}

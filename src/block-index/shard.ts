@@ -1,0 +1,310 @@
+/**
+ * One shard of the block table: open addressing with linear probing over one Uint32Array.
+ *
+ * An entry is {@link STRIDE} words: `[key hi, key lo, meta, a, b, c]`. A holder word is `slot << 12 | count`, never 0, so
+ * an entry is taken when its `a` is not 0. Up to three holders stand in a, b, c. With more, `meta` has
+ * {@link CHAINED} and `c` is the first of a list of chunks `[next chunk, holder, holder, holder]`, filled from the front,
+ * whose first chunk alone may have room. Deleting shifts the entries behind back, so there are no tombstones and a
+ * probe ends at the first free entry.
+ * @module
+ */
+import { NO_OWNER } from "./slots.js";
+
+export const STRIDE = 6;
+const META = 2;
+const HOLDERS = 3;
+const CHUNK = 4;
+const CHAINED = 4;
+/** Warmth of an entry, 0 … 3, in meta's low bits: the clock of eviction counts it down, a lookup sets it to 3. */
+const WARMTH = 3;
+const STORED_WARMTH = 1;
+
+export const COUNT_BITS = 12;
+/** A duplicate count stays here once reached. */
+export const MAX_COUNT: number = 2 ** COUNT_BITS - 1;
+
+/** Entries fill at most this part of a shard. Linear probing at 0.8 reads about 3 entries a hit, 13 a miss. */
+const MAX_LOAD = 0.8;
+const GROWTH = 1.4;
+const FIRST_CAPACITY = 8;
+const FIRST_CHUNKS = 8;
+
+/** Receives the holders of a block, a run of words at a time. */
+export interface HolderSink {
+  /** Words `words[from]` … `words[to - 1]` are holders of block number `block`: `slot << 12 | count`. */
+  holders(block: number, words: Uint32Array, from: number, to: number): void;
+}
+
+/** A well-mixed 32 bits of a block key. Engine keys are hash values already; hand-made ones in tests are not. */
+export function mixKey(hi: number, lo: number): number {
+  let h = Math.imul(lo ^ Math.imul(hi, 0x85ebca6b), 0x9e3779b1);
+  h = Math.imul(h ^ (h >>> 15), 0xc2b2ae35);
+  return (h ^ (h >>> 13)) >>> 0;
+}
+
+export class Shard {
+  words: Uint32Array = new Uint32Array(FIRST_CAPACITY * STRIDE);
+  used = 0;
+  #capacity = FIRST_CAPACITY;
+  #chunks: Uint32Array = new Uint32Array(FIRST_CHUNKS * CHUNK);
+  /** First chunk never used yet; chunk 0 is never used, so that 0 ends a list. */
+  #chunkEnd = 1;
+  #freeChunk = 0;
+  #hand = 0;
+
+  get bytes(): number {
+    return this.words.byteLength + this.#chunks.byteLength;
+  }
+
+  /** Offset of the key's entry, or -1. */
+  find(hi: number, lo: number, mixed: number): number {
+    const words = this.words;
+    const end = words.length;
+    let at = this.#home(mixed);
+    while (words[at + HOLDERS] !== 0) {
+      if (words[at + 1] === lo && words[at] === hi) return at;
+      if ((at += STRIDE) === end) at = 0;
+    }
+    return -1;
+  }
+
+  /** Whether one more entry and one more chunk fit without growing. */
+  get hasRoom(): boolean {
+    return (
+      this.used + 1 <= this.#capacity * MAX_LOAD &&
+      (this.#freeChunk !== 0 || this.#chunkEnd * CHUNK < this.#chunks.length)
+    );
+  }
+
+  /** Bytes that {@link grow} would add; it needs as much again for the moment of copying. */
+  get growthBytes(): number {
+    let bytes = 0;
+    if (this.used + 1 > this.#capacity * MAX_LOAD)
+      bytes += (this.#grownCapacity() - this.#capacity) * STRIDE * 4;
+    if (this.#freeChunk === 0 && this.#chunkEnd * CHUNK >= this.#chunks.length)
+      bytes += this.#grownChunks() * 4 - this.#chunks.byteLength;
+    return bytes;
+  }
+
+  /** Make room for one more entry and one more chunk. Cost: one pass over this shard. */
+  grow(): void {
+    if (this.#freeChunk === 0 && this.#chunkEnd * CHUNK >= this.#chunks.length) {
+      const chunks = new Uint32Array(this.#grownChunks());
+      chunks.set(this.#chunks);
+      this.#chunks = chunks;
+    }
+    if (this.used + 1 <= this.#capacity * MAX_LOAD) return;
+    const old = this.words;
+    this.#capacity = this.#grownCapacity();
+    this.words = new Uint32Array(this.#capacity * STRIDE);
+    this.#hand = 0;
+    for (let from = 0; from < old.length; from += STRIDE) {
+      if (old[from + HOLDERS] === 0) continue;
+      const to = this.#free(mixKey(old[from]!, old[from + 1]!));
+      for (let i = 0; i < STRIDE; i++) this.words[to + i] = old[from + i]!;
+    }
+  }
+
+  /** Add an entry with its first holder; the key must be absent and {@link hasRoom}. */
+  insert(hi: number, lo: number, mixed: number, word: number): void {
+    const at = this.#free(mixed);
+    this.words[at] = hi;
+    this.words[at + 1] = lo;
+    this.words[at + META] = STORED_WARMTH;
+    this.words[at + HOLDERS] = word;
+    this.used++;
+  }
+
+  /** Add a holder to an entry; {@link hasRoom} must hold. */
+  append(at: number, word: number): void {
+    const words = this.words;
+    words[at + META]! |= STORED_WARMTH;
+    if ((words[at + META]! & CHAINED) === 0) {
+      for (let i = HOLDERS; i < STRIDE; i++) {
+        if (words[at + i] !== 0) continue;
+        words[at + i] = word;
+        return;
+      }
+      const chunk = this.#takeChunk(0);
+      this.#chunks[chunk + 1] = words[at + 5]!;
+      this.#chunks[chunk + 2] = word;
+      words[at + 5] = chunk;
+      words[at + META]! |= CHAINED;
+      return;
+    }
+    const head = words[at + 5]!;
+    for (let i = head + 1; i < head + CHUNK; i++) {
+      if (this.#chunks[i] !== 0) continue;
+      this.#chunks[i] = word;
+      return;
+    }
+    const chunk = this.#takeChunk(head);
+    this.#chunks[chunk + 1] = word;
+    words[at + 5] = chunk;
+  }
+
+  /**
+   * A reference to the entry's first holder whose slot has the `wanted` value in `ofSlot` (slots' lines, slots' owners),
+   * or -1. {@link wordAt}, {@link setWord} and {@link remove} take it.
+   */
+  holderOf(at: number, wanted: number, ofSlot: Int32Array): number {
+    const words = this.words;
+    const chained = (words[at + META]! & CHAINED) !== 0;
+    const inlineEnd = at + (chained ? 5 : STRIDE);
+    for (let i = at + HOLDERS; i < inlineEnd && words[i] !== 0; i++)
+      if (ofSlot[words[i]! >>> COUNT_BITS] === wanted) return i;
+    if (!chained) return -1;
+    const chunks = this.#chunks;
+    for (let chunk = words[at + 5]!; chunk !== 0; chunk = chunks[chunk]!)
+      for (let i = chunk + 1; i < chunk + CHUNK && chunks[i] !== 0; i++)
+        if (ofSlot[chunks[i]! >>> COUNT_BITS] === wanted) return words.length + i;
+    return -1;
+  }
+
+  wordAt(holder: number): number {
+    const inline = this.words.length;
+    return holder < inline ? this.words[holder]! : this.#chunks[holder - inline]!;
+  }
+
+  setWord(holder: number, word: number): void {
+    const inline = this.words.length;
+    if (holder < inline) this.words[holder] = word;
+    else this.#chunks[holder - inline] = word;
+  }
+
+  /** Remove one holder of the entry; the entry goes with its last. Returns whether the entry is gone. */
+  remove(at: number, holder: number): boolean {
+    const words = this.words;
+    if ((words[at + META]! & CHAINED) !== 0) {
+      const head = words[at + 5]!;
+      let last = head + CHUNK - 1;
+      while (this.#chunks[last] === 0) last--;
+      this.setWord(holder, this.#chunks[last]!);
+      this.#chunks[last] = 0;
+      if (last > head + 1) return false;
+      const next = this.#chunks[head]!;
+      this.#giveChunk(head);
+      words[at + 5] = next;
+      if (next === 0) words[at + META]! &= ~CHAINED;
+      return false;
+    }
+    let last = at + STRIDE - 1;
+    while (words[last] === 0) last--;
+    words[holder] = words[last]!;
+    words[last] = 0;
+    if (last > at + HOLDERS) return false;
+    this.#close(at);
+    return true;
+  }
+
+  /** Hand all holders of an entry to the sink, and note that it was asked for. */
+  visit(at: number, block: number, sink: HolderSink): void {
+    const words = this.words;
+    const meta = words[at + META]!;
+    if ((meta & WARMTH) !== WARMTH) words[at + META] = meta | WARMTH;
+    const chained = (meta & CHAINED) !== 0;
+    let end = at + (chained ? 5 : STRIDE);
+    while (words[end - 1] === 0) end--;
+    sink.holders(block, words, at + HOLDERS, end);
+    if (!chained) return;
+    const chunks = this.#chunks;
+    for (let chunk = words[at + 5]!; chunk !== 0; chunk = chunks[chunk]!) {
+      let to = chunk + CHUNK;
+      while (chunks[to - 1] === 0) to--;
+      sink.holders(block, chunks, chunk + 1, to);
+    }
+  }
+
+  /** Remove all holders of dead slots. Cost: one pass over this shard. */
+  sweep(ownerOfSlot: Int32Array): void {
+    for (let at = 0; at < this.words.length; )
+      // An entry that goes is replaced by one from behind it: look at the same place again.
+      if (this.words[at + HOLDERS] === 0 || !this.#dropDead(at, ownerOfSlot)) at += STRIDE;
+  }
+
+  /** Drop the coldest entry by a clock over this shard (about the least recently stored or asked for). */
+  dropColdest(onDrop: HolderSink): void {
+    if (this.used === 0) return;
+    for (;;) {
+      if (this.#hand >= this.words.length) this.#hand = 0;
+      const at = this.#hand;
+      const words = this.words;
+      if (words[at + HOLDERS] === 0) {
+        this.#hand += STRIDE;
+      } else if ((words[at + META]! & WARMTH) === 0) {
+        this.visit(at, 0, onDrop);
+        for (let chunk = (words[at + META]! & CHAINED) !== 0 ? words[at + 5]! : 0; chunk !== 0; ) {
+          const next = this.#chunks[chunk]!;
+          this.#giveChunk(chunk);
+          chunk = next;
+        }
+        this.#close(at);
+        return;
+      } else {
+        words[at + META]!--;
+        this.#hand += STRIDE;
+      }
+    }
+  }
+
+  #dropDead(at: number, ownerOfSlot: Int32Array): boolean {
+    for (;;) {
+      const dead = this.holderOf(at, NO_OWNER, ownerOfSlot);
+      if (dead < 0) return false;
+      if (this.remove(at, dead)) return true;
+    }
+  }
+
+  #home(mixed: number): number {
+    // The top bits chose the shard, so the low 22 place the entry: (low / 2^22) × capacity, rounded down.
+    return Math.floor(((mixed & 0x3fffff) * this.#capacity) / 0x400000) * STRIDE;
+  }
+
+  #free(mixed: number): number {
+    let at = this.#home(mixed);
+    while (this.words[at + HOLDERS] !== 0) if ((at += STRIDE) === this.words.length) at = 0;
+    return at;
+  }
+
+  #close(hole: number): void {
+    const words = this.words;
+    const end = words.length;
+    this.used--;
+    for (let at = hole; ; ) {
+      if ((at += STRIDE) === end) at = 0;
+      if (words[at + HOLDERS] === 0) break;
+      const home = this.#home(mixKey(words[at]!, words[at + 1]!));
+      // Move it back unless its home lies cyclically in (hole, at].
+      if (hole <= at ? hole < home && home <= at : hole < home || home <= at) continue;
+      words.copyWithin(hole, at, at + STRIDE);
+      hole = at;
+    }
+    words.fill(0, hole, hole + STRIDE);
+  }
+
+  #takeChunk(next: number): number {
+    let chunk = this.#freeChunk;
+    if (chunk !== 0) {
+      this.#freeChunk = this.#chunks[chunk]!;
+    } else {
+      chunk = this.#chunkEnd * CHUNK;
+      this.#chunkEnd++;
+    }
+    this.#chunks[chunk] = next;
+    return chunk;
+  }
+
+  #giveChunk(chunk: number): void {
+    this.#chunks.fill(0, chunk, chunk + CHUNK);
+    this.#chunks[chunk] = this.#freeChunk;
+    this.#freeChunk = chunk;
+  }
+
+  #grownCapacity(): number {
+    return Math.ceil(this.#capacity * GROWTH);
+  }
+
+  #grownChunks(): number {
+    return Math.ceil((this.#chunks.length / CHUNK) * GROWTH) * CHUNK;
+  }
+}

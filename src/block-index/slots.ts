@@ -1,0 +1,169 @@
+/**
+ * Slots: the small integers that a block's holders are written as.
+ *
+ * A **line** is what the engine's events speak of: one publisher (owner), device tier and attention group. A **slot**
+ * is one era of a line: its role and whether it is suspect. Voiding a restarted engine or ending a suspicion changes a
+ * few slots instead of millions of entries, so it is done at once; the table sweeps the dead entries out later.
+ * @module
+ */
+import { rangeMistake } from "../errors.js";
+
+/** What an entry under a slot says. `Removed` is a mark: this block's removal was seen, though its store was not. */
+export const Role = { Held: 0, Implied: 1, Removed: 2 } as const;
+export type Role = (typeof Role)[keyof typeof Role];
+
+/** Slot numbers fit 20 bits, so that a holder word has 12 bits left for its count. */
+export const MAX_SLOTS: number = 2 ** 20;
+
+/** Owner of a dead slot; real owners are >= 1. */
+export const NO_OWNER = 0;
+
+/** One publisher's holdings of one tier and attention group. Made by {@link Slots.openLine}. */
+export interface HolderLine {
+  readonly id: number;
+  /** The publisher, an integer >= 1. */
+  readonly owner: number;
+  /** Index of the tier's name (see `tiers.ts`). */
+  readonly tier: number;
+  /** Attention group, 0 … 31. */
+  readonly group: number;
+  /** Slot of new entries by role; undefined until first needed. */
+  readonly slots: [held: number | undefined, implied: number | undefined, removed: number | undefined];
+  /** Slots whose entries may have been removed by a lost frame. */
+  readonly suspects: number[];
+  /** Leave a mark where a removal is seen: wanted while the publisher's history is incomplete. */
+  leaveMarks: boolean;
+  /** Count physical copies; false where the engine announces blocks again that it merely reuses. */
+  countCopies: boolean;
+}
+
+/** The slots of one table, as parallel arrays by slot number. Slot 0 is never used. */
+export class Slots {
+  owner: Int32Array = new Int32Array(64);
+  line: Int32Array = new Int32Array(64);
+  tier: Uint8Array = new Uint8Array(64);
+  group: Uint8Array = new Uint8Array(64);
+  role: Uint8Array = new Uint8Array(64);
+  /** 1 if entries of this slot may have been removed by a lost frame. */
+  suspect: Uint8Array = new Uint8Array(64);
+  /** Entries (blocks) under the slot. */
+  resident: Uint32Array = new Uint32Array(64);
+
+  #next = 1;
+  readonly #free: number[] = [];
+  #lines = 0;
+  /** Dead slots wait for one whole pass of the sweep before their number is used again. */
+  #diedBeforePass: number[] = [];
+  #diedDuringPass: number[] = [];
+
+  /** Bytes of the arrays. */
+  get bytes(): number {
+    return this.owner.byteLength * 2 + this.tier.byteLength * 4 + this.resident.byteLength;
+  }
+
+  /** Whether the table still may hold entries of dead slots. */
+  get sweepNeeded(): boolean {
+    return this.#diedBeforePass.length + this.#diedDuringPass.length > 0;
+  }
+
+  openLine(owner: number, tier: number, group: number): HolderLine {
+    return {
+      id: ++this.#lines,
+      owner,
+      tier,
+      group,
+      slots: [undefined, undefined, undefined],
+      suspects: [],
+      leaveMarks: false,
+      countCopies: true,
+    };
+  }
+
+  /** The line's slot for new entries of a role. */
+  of(line: HolderLine, role: Role): number {
+    return (line.slots[role] ??= this.#open(line, role));
+  }
+
+  /** Blocks held by the line, implied ones included. */
+  residents(line: HolderLine): number {
+    let sum = 0;
+    for (const role of [Role.Held, Role.Implied] as const) {
+      const slot = line.slots[role];
+      if (slot !== undefined) sum += this.resident[slot]!;
+    }
+    for (const slot of line.suspects) if (this.role[slot] !== Role.Removed) sum += this.resident[slot]!;
+    return sum;
+  }
+
+  /** What the line holds now becomes suspect; new entries get new slots. */
+  makeSuspect(line: HolderLine): void {
+    for (const role of [Role.Held, Role.Implied] as const) {
+      const slot = line.slots[role];
+      if (slot === undefined) continue;
+      this.suspect[slot] = 1;
+      line.suspects.push(slot);
+      line.slots[role] = undefined;
+    }
+  }
+
+  /** Void the line's suspect entries at once. Returns how many entries. */
+  closeSuspects(line: HolderLine): number {
+    return line.suspects.splice(0).reduce((sum, slot) => sum + this.#close(slot), 0);
+  }
+
+  /** Void all of the line's entries and marks at once. Returns how many entries it held. */
+  close(line: HolderLine): number {
+    let voided = this.closeSuspects(line);
+    for (const role of [Role.Held, Role.Implied, Role.Removed] as const) {
+      const slot = line.slots[role];
+      line.slots[role] = undefined;
+      if (slot !== undefined) voided += role === Role.Removed ? 0 * this.#close(slot) : this.#close(slot);
+    }
+    return voided;
+  }
+
+  /** The sweep has gone once through the whole table: slots that were dead when it began are free again. */
+  passCompleted(): void {
+    this.#free.push(...this.#diedBeforePass);
+    this.#diedBeforePass = this.#diedDuringPass;
+    this.#diedDuringPass = [];
+  }
+
+  #open(line: HolderLine, role: Role): number {
+    const slot = this.#free.pop() ?? this.#next++;
+    if (slot >= MAX_SLOTS)
+      throw rangeMistake("slots", `fewer than ${MAX_SLOTS} publishers × tiers × groups`, slot);
+    if (slot >= this.owner.length) this.#grow();
+    this.owner[slot] = line.owner;
+    this.line[slot] = line.id;
+    this.tier[slot] = line.tier;
+    this.group[slot] = line.group;
+    this.role[slot] = role;
+    this.suspect[slot] = 0;
+    this.resident[slot] = 0;
+    return slot;
+  }
+
+  #close(slot: number): number {
+    const resident = this.resident[slot]!;
+    this.owner[slot] = NO_OWNER;
+    this.line[slot] = 0;
+    this.#diedDuringPass.push(slot);
+    return resident;
+  }
+
+  #grow(): void {
+    const length = this.owner.length * 2;
+    const grown = <T extends Int32Array | Uint32Array | Uint8Array>(old: T, into: T): T => {
+      into.set(old);
+      return into;
+    };
+    this.owner = grown(this.owner, new Int32Array(length));
+    this.line = grown(this.line, new Int32Array(length));
+    this.tier = grown(this.tier, new Uint8Array(length));
+    this.group = grown(this.group, new Uint8Array(length));
+    this.role = grown(this.role, new Uint8Array(length));
+    this.suspect = grown(this.suspect, new Uint8Array(length));
+    this.resident = grown(this.resident, new Uint32Array(length));
+  }
+}

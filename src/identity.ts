@@ -1,0 +1,120 @@
+/**
+ * Which hashing a publisher uses, found on evidence.
+ *
+ * Evidence is a **plain root**: a stored first block without LoRA, salt or images. Its hash depends on the tokens, the
+ * algorithm and the seed alone, so trying the configured and the well-known ones settles it: one match proves a 64-bit
+ * hash. A root that nothing reproduces proves little alone (on older wires it may be salted), so `tokens` mode is
+ * settled only by several, or by one amid plenty of other traffic.
+ * @module
+ */
+import type { BlockStored } from "./events/index.js";
+import { type BlockHasher, HASH_ALGORITHMS, VLLM_DEFAULT_SEED } from "./hash/index.js";
+import { type ChainRoot, type KeyClasses, rootName } from "./key-classes.js";
+import type { HashAlgorithm, TokenIds } from "./types.js";
+
+/** An algorithm and where its chain starts. */
+export interface Hashed {
+  readonly algorithm: HashAlgorithm;
+  readonly root: ChainRoot;
+}
+
+/**
+ * Seeds tried when none is known: vLLM's fixed default, what people set, and what `PYTHONHASHSEED=random` and an empty
+ * value come to.
+ */
+export const WELL_KNOWN_SEEDS: readonly string[] = [
+  VLLM_DEFAULT_SEED,
+  "0",
+  "42",
+  "1",
+  "123",
+  "1234",
+  "random",
+  "",
+];
+
+/** Block sizes whose candidate hashers are kept. */
+const KEPT_BLOCK_SIZES = 4;
+
+/** Finds the algorithm and seed that reproduce a block's hash, among those worth trying. */
+export class HashProber {
+  /** What is tried, for people. */
+  readonly tried: readonly string[];
+  readonly #candidates: readonly Hashed[];
+  readonly #classes: KeyClasses;
+  readonly #hashers = new Map<number, { hashed: Hashed; hasher: BlockHasher }[]>();
+
+  /** @param seeds - tried before the well-known ones */
+  constructor(classes: KeyClasses, seeds: readonly string[]) {
+    this.#classes = classes;
+    const all = [...new Set([...seeds, ...WELL_KNOWN_SEEDS])];
+    const seeded = HASH_ALGORITHMS.filter((algorithm) => algorithm !== "sglang");
+    this.#candidates = [
+      ...all.flatMap((seed) => seeded.map((algorithm) => ({ algorithm, root: { seed } }))),
+      { algorithm: "sglang", root: {} },
+    ];
+    this.tried = [
+      `${seeded.join(", ")} with seeds ${all.map((seed) => JSON.stringify(seed)).join(", ")}`,
+      "sglang",
+    ];
+  }
+
+  /** What makes a first block of these tokens have this key, if anything tried does. */
+  probe(tokens: TokenIds, blockSize: number, hi: number, lo: number): Hashed | undefined {
+    return this.#at(blockSize).find(({ hasher }) => startsWith(hasher, tokens, hi, lo))?.hashed;
+  }
+
+  /**
+   * What gives a prompt any of these announced keys in its first blocks: evidence for a publisher whose roots were
+   * announced before we came.
+   */
+  probePrompt(
+    tokens: Uint32Array,
+    blockSize: number,
+    announced: (hi: number, lo: number) => boolean,
+  ): Hashed | undefined {
+    return this.#at(blockSize).find(({ hasher }) => {
+      const keys = hasher.toKeys(hasher.hashTokens(tokens));
+      for (let i = 0; i < keys.length; i += 2) if (announced(keys[i]!, keys[i + 1]!)) return true;
+      return false;
+    })?.hashed;
+  }
+
+  #at(blockSize: number): { hashed: Hashed; hasher: BlockHasher }[] {
+    let hashers = this.#hashers.get(blockSize);
+    if (hashers === undefined) {
+      if (this.#hashers.size >= KEPT_BLOCK_SIZES) this.#hashers.delete(this.#hashers.keys().next().value!);
+      hashers = this.#candidates.map((hashed) => ({
+        hashed,
+        hasher: this.#classes.hasher(hashed.algorithm, hashed.root, blockSize),
+      }));
+      this.#hashers.set(blockSize, hashers);
+    }
+    return hashers;
+  }
+}
+
+/** Whether the chain's first block has this key. */
+export function startsWith(hasher: BlockHasher, tokens: TokenIds, hi: number, lo: number): boolean {
+  const keys = hasher.toKeys(hasher.hashTokens(tokens.slice(0, hasher.blockSize)));
+  return keys[0] === hi && keys[1] === lo;
+}
+
+/** The hash of a first block that depends on tokens, algorithm and seed alone. */
+export function isPlainRoot(event: BlockStored): boolean {
+  return (
+    event.parentKey === null &&
+    event.blockKeys.length > 0 &&
+    event.blockSize > 0 &&
+    event.tokenIds.length === (event.blockKeys.length / 2) * event.blockSize &&
+    event.loraId === null &&
+    event.loraName === null &&
+    event.cacheSalt === null &&
+    (event.extraKeys ?? []).every((keys) => keys === null)
+  );
+}
+
+/** For people: `sha256_cbor with seed "0"`. */
+export function describeHashed({ algorithm, root }: Hashed): string {
+  return algorithm === "sglang" ? algorithm : `${algorithm} with ${rootName(root)}`;
+}

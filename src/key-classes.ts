@@ -1,0 +1,80 @@
+/**
+ * Key classes: the distinct ways in which publishers' blocks are keyed.
+ *
+ * Publishers of one class share the keys of a prompt, so a lookup hashes the prompt once per class, however many pods
+ * there are. Pods of one model with different block sizes, algorithms or seeds are of different classes.
+ * @module
+ */
+import type { BlockChain, BlockHasher, Hashing } from "./hash/index.js";
+import type { ExtraKeysEra, HashAlgorithm } from "./types.js";
+
+/** The start of an exact chain: a seed, the raw NONE_HASH, or nothing where the algorithm has none. */
+export type ChainRoot = { readonly seed: string } | { readonly noneHash: Uint8Array } | Record<string, never>;
+
+export interface KeyClass {
+  readonly chain: BlockChain;
+  /** The engine's algorithm; null for own keys (`tokens` mode). */
+  readonly algorithm: HashAlgorithm | null;
+  /** How a multimodal item stands in the extra keys. */
+  readonly era: ExtraKeysEra;
+  /** Whether a LoRA adapter stands there by its name or by the engine's integer id. */
+  readonly loraAs: "name" | "id";
+  /** Salted and multimodal blocks can be told from plain ones: false for `tokens` mode on wire eras without extra keys. */
+  readonly tellsExtraKeys: boolean;
+}
+
+/** Makes key classes and keeps one of each. */
+export class KeyClasses {
+  readonly #hashing: Hashing;
+  readonly #classes = new Map<string, KeyClass>();
+
+  constructor(hashing: Hashing) {
+    this.#hashing = hashing;
+  }
+
+  exact(algorithm: HashAlgorithm, root: ChainRoot, blockSize: number, era: ExtraKeysEra): KeyClass {
+    const name = `${algorithm} ${rootName(root)} ${blockSize} ${era}`;
+    return this.#intern(name, () => ({
+      chain: this.hasher(algorithm, root, blockSize),
+      algorithm,
+      era,
+      loraAs: "name",
+      tellsExtraKeys: true,
+    }));
+  }
+
+  tokens(blockSize: number, era: ExtraKeysEra, loraAs: "name" | "id", tellsExtraKeys: boolean): KeyClass {
+    const name = `tokens ${blockSize} ${era} ${loraAs} ${tellsExtraKeys}`;
+    return this.#intern(name, () => ({
+      chain: this.#hashing.tokenChain({ blockSize }),
+      algorithm: null,
+      era,
+      loraAs,
+      tellsExtraKeys,
+    }));
+  }
+
+  /** A hasher that is not kept, for probing. */
+  hasher(algorithm: HashAlgorithm, root: ChainRoot, blockSize: number): BlockHasher {
+    return this.#hashing.blockHasher({ algorithm, blockSize, ...root } as Parameters<
+      Hashing["blockHasher"]
+    >[0]);
+  }
+
+  #intern(name: string, make: () => KeyClass): KeyClass {
+    let found = this.#classes.get(name);
+    if (found === undefined) {
+      // Block sizes come from outside. A class made twice only costs a second hashing of the prompt.
+      if (this.#classes.size >= 256) this.#classes.delete(this.#classes.keys().next().value!);
+      this.#classes.set(name, (found = make()));
+    }
+    return found;
+  }
+}
+
+/** A root's name in diagnostics and maps. Seeds are no secret: they are the engine's PYTHONHASHSEED. */
+export function rootName(root: ChainRoot): string {
+  if ("noneHash" in root && root.noneHash instanceof Uint8Array)
+    return `noneHash ${Array.from(root.noneHash, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  return "seed" in root ? `seed ${JSON.stringify(root.seed)}` : "no seed";
+}

@@ -1,0 +1,140 @@
+/**
+ * What an indexer is created with: the options' types, their checks and their defaults.
+ * @module
+ */
+import { DEFAULT_TIER_WEIGHTS } from "./block-index/index.js";
+import { checkInteger, checkName, checkOneOf, checkOptions, rangeMistake, typeMistake } from "./errors.js";
+import { HASH_ALGORITHMS } from "./hash/index.js";
+import type { Diagnostic, HashAlgorithm, Tokenizer } from "./types.js";
+
+/**
+ * How blocks get their keys. `auto`: the engine's own hashes where they can be reproduced from tokens, else own keys;
+ * decided per publisher, on evidence. `exact`: the engine's hashes, by its `--prefix-caching-hash-algo` and
+ * `PYTHONHASHSEED` (as a string). `tokens`: own keys over the events' token ids; works with every engine and seed.
+ */
+export type HashOptions =
+  | { mode: "auto"; seeds?: readonly string[] | undefined }
+  | { mode: "tokens" }
+  | { mode: "exact"; algorithm: HashAlgorithm; seed?: string | undefined; noneHash?: Uint8Array | undefined };
+
+export interface ModelOptions {
+  /** Other names under which requests or topics speak of this model. */
+  aliases?: readonly string[] | undefined;
+  /**
+   * Its LoRA adapters: names that requests use as `model`. As a record, with the engine's integer id of each, which is
+   * what engines before v0.11.1 hash and what the events of some later ones carry instead of the name.
+   */
+  loras?: readonly string[] | Readonly<Record<string, number>> | undefined;
+  /** Tokens per block; learned from the events when absent. */
+  blockSize?: number | undefined;
+  hash?: HashOptions | undefined;
+  /** The engine drafts with EAGLE or MTP, and so reuses one matched block fewer. */
+  drafting?: boolean | undefined;
+  /**
+   * `count` (default): each store is one more physical copy, as vLLM announces by default. `set`: a block is there or
+   * not, for engines that announce blocks again when they reuse them (`kv_cache_report_mode=full`).
+   */
+  duplicates?: "count" | "set" | undefined;
+}
+
+export type TokenizerSource =
+  | Readonly<Record<string, Tokenizer>>
+  | ((model: string) => Tokenizer | undefined | Promise<Tokenizer | undefined>);
+
+export interface IndexerOptions {
+  /** Tokens per block of every model that does not say otherwise; learned from the events when absent. */
+  blockSize?: number | undefined;
+  /** Default `{ mode: "auto" }`. */
+  hash?: HashOptions | undefined;
+  models?: Readonly<Record<string, ModelOptions>> | undefined;
+  /** Tokenizers by model name, or a function that finds one. Needed by `scorePrompt` and `scoreChat` only. */
+  tokenizers?: TokenizerSource | undefined;
+  /** Worth of a matched block by tier. Default gpu 1, cpu 0.8, disk 0.6, storage 0.5. */
+  tierWeights?: Readonly<Record<string, number>> | undefined;
+  /** Bound of everything the index keeps. Default 256 MiB, at least 1 MiB. */
+  memoryLimitBytes?: number | undefined;
+  /** Frames with a larger payload are skipped and counted. Default 64 MiB. */
+  maxFrameBytes?: number | undefined;
+  /** Where diagnostics go. Absent: `process.emitWarning`, once per code and pod. null: nowhere. */
+  onDiagnostic?: ((diagnostic: Diagnostic) => void) | null | undefined;
+  /** Milliseconds since the epoch. Default `Date.now`. */
+  clock?: (() => number) | undefined;
+}
+
+export const DEFAULT_MAX_FRAME_BYTES: number = 64 * 2 ** 20;
+
+const HASH_MODES = ["auto", "tokens", "exact"] as const;
+const MAX_BLOCK_SIZE = 2 ** 20;
+
+/** @throws TypeError or RangeError for the first option that is not what it should be */
+export function checkIndexerOptions(options: IndexerOptions): void {
+  checkOptions("Indexer.create", options, [
+    "blockSize",
+    "hash",
+    "models",
+    "tokenizers",
+    "tierWeights",
+    "memoryLimitBytes",
+    "maxFrameBytes",
+    "onDiagnostic",
+    "clock",
+  ]);
+  if (options.blockSize !== undefined) checkInteger("blockSize", options.blockSize, 1, MAX_BLOCK_SIZE);
+  if (options.hash !== undefined) checkHash("hash", options.hash);
+  if (options.maxFrameBytes !== undefined) checkInteger("maxFrameBytes", options.maxFrameBytes, 1024);
+  if (options.onDiagnostic !== undefined && options.onDiagnostic !== null)
+    checkFunction("onDiagnostic", options.onDiagnostic);
+  if (options.clock !== undefined) checkFunction("clock", options.clock);
+  if (options.tokenizers !== undefined && typeof options.tokenizers !== "function")
+    checkRecord("tokenizers", options.tokenizers);
+  for (const [tier, weight] of Object.entries(options.tierWeights ?? {}))
+    if (typeof weight !== "number" || !(weight >= 0 && weight <= 1))
+      throw rangeMistake(`tierWeights.${tier}`, "number 0 … 1", weight);
+  for (const [name, model] of Object.entries(options.models ?? {}))
+    checkModel(`models[${JSON.stringify(name)}]`, model);
+}
+
+/** Tier weights with the defaults for tiers not named. */
+export function withDefaultWeights(weights: IndexerOptions["tierWeights"]): Readonly<Record<string, number>> {
+  return { ...DEFAULT_TIER_WEIGHTS, ...weights };
+}
+
+function checkModel(where: string, model: ModelOptions): void {
+  checkOptions(where, model, ["aliases", "loras", "blockSize", "hash", "drafting", "duplicates"]);
+  for (const alias of model.aliases ?? []) checkName(`${where}.aliases`, alias);
+  if (Array.isArray(model.loras)) for (const lora of model.loras) checkName(`${where}.loras`, lora);
+  else
+    for (const [lora, id] of Object.entries(model.loras ?? {}))
+      checkInteger(`${where}.loras.${lora}`, id, 0, 2 ** 31 - 1);
+  if (model.blockSize !== undefined) checkInteger(`${where}.blockSize`, model.blockSize, 1, MAX_BLOCK_SIZE);
+  if (model.hash !== undefined) checkHash(`${where}.hash`, model.hash);
+  if (model.drafting !== undefined && typeof model.drafting !== "boolean")
+    throw typeMistake(`${where}.drafting`, "boolean", model.drafting);
+  if (model.duplicates !== undefined) checkOneOf(`${where}.duplicates`, model.duplicates, ["count", "set"]);
+}
+
+/** The seed, noneHash and their combination are checked where the hasher is made. */
+function checkHash(where: string, hash: HashOptions): void {
+  checkOptions(where, hash, ["mode", "seeds", "algorithm", "seed", "noneHash"]);
+  const mode = checkOneOf(`${where}.mode`, hash.mode, HASH_MODES);
+  const allowed =
+    mode === "auto"
+      ? ["mode", "seeds"]
+      : mode === "exact"
+        ? ["mode", "algorithm", "seed", "noneHash"]
+        : ["mode"];
+  checkOptions(`${where} in mode "${mode}"`, hash, allowed);
+  if (hash.mode === "exact") checkOneOf(`${where}.algorithm`, hash.algorithm, HASH_ALGORITHMS);
+  if (hash.mode !== "auto") return;
+  for (const seed of hash.seeds ?? [])
+    if (typeof seed !== "string")
+      throw typeMistake(`${where}.seeds`, `strings, as in PYTHONHASHSEED ("${seed}")`, seed);
+}
+
+function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== "function") throw typeMistake(name, "function", value);
+}
+
+function checkRecord(name: string, value: unknown): void {
+  if (typeof value !== "object" || value === null) throw typeMistake(name, "record or function", value);
+}

@@ -1,0 +1,87 @@
+/**
+ * Stores whose parent is not known yet (`tokens` mode): kept, bounded, until the parent's own store arrives.
+ * @module
+ */
+
+/** What parking needs of a store event. */
+export interface ParkableStore {
+  readonly blockKeys: Uint32Array;
+  readonly tokenIds: Uint32Array;
+}
+
+interface Parked<T> {
+  readonly store: T;
+  /** Blocks of the store still there: it is cut at the first that the engine removed meanwhile. */
+  blocks: number;
+  readonly bytes: number;
+}
+
+/** Bytes of parked stores that one publisher may keep. */
+const MAX_BYTES = 8 * 2 ** 20;
+
+export class ParkedStores<T extends ParkableStore> {
+  /** Stores given up because the bound was reached. */
+  dropped = 0;
+  size = 0;
+  readonly #byParent = new Map<bigint, Parked<T>[]>();
+  readonly #byHandle = new Map<bigint, { parked: Parked<T>; block: number }>();
+  #bytes = 0;
+
+  /** Keep a store until {@link take} is asked for its parent. The oldest parents' children are dropped at the bound. */
+  park(parentHi: number, parentLo: number, store: T): void {
+    const blocks = store.blockKeys.length / 2;
+    const parked: Parked<T> = { store, blocks, bytes: 256 + 96 * blocks + 4 * store.tokenIds.length };
+    const parent = handle(parentHi, parentLo);
+    const siblings = this.#byParent.get(parent);
+    if (siblings === undefined) this.#byParent.set(parent, [parked]);
+    else siblings.push(parked);
+    for (let block = 0; block < blocks; block++)
+      this.#byHandle.set(handle(store.blockKeys[2 * block]!, store.blockKeys[2 * block + 1]!), {
+        parked,
+        block,
+      });
+    this.size++;
+    this.#bytes += parked.bytes;
+    while (this.#bytes > MAX_BYTES) {
+      const oldest = this.#byParent.keys().next().value!;
+      this.dropped += this.#forget(oldest).length;
+    }
+  }
+
+  /** The stores that waited for this handle, each with the number of its blocks that are still there. */
+  take(hi: number, lo: number): { store: T; blocks: number }[] {
+    return this.size === 0 ? [] : this.#forget(handle(hi, lo));
+  }
+
+  /** The engine removed a block that may be parked. Returns whether it was. */
+  removed(hi: number, lo: number): boolean {
+    const found = this.size === 0 ? undefined : this.#byHandle.get(handle(hi, lo));
+    if (found === undefined) return false;
+    found.parked.blocks = Math.min(found.parked.blocks, found.block);
+    return true;
+  }
+
+  clear(): void {
+    this.#byParent.clear();
+    this.#byHandle.clear();
+    this.#bytes = this.size = 0;
+  }
+
+  #forget(parent: bigint): Parked<T>[] {
+    const children = this.#byParent.get(parent) ?? [];
+    this.#byParent.delete(parent);
+    for (const { store, bytes } of children) {
+      this.size--;
+      this.#bytes -= bytes;
+      for (let i = 0; i < store.blockKeys.length; i += 2) {
+        const key = handle(store.blockKeys[i]!, store.blockKeys[i + 1]!);
+        if (this.#byHandle.get(key)?.parked.store === store) this.#byHandle.delete(key);
+      }
+    }
+    return children;
+  }
+}
+
+function handle(hi: number, lo: number): bigint {
+  return (BigInt(hi) << 32n) | BigInt(lo);
+}

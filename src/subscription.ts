@@ -1,0 +1,138 @@
+/**
+ * A live feed of an indexer: a socket's or any other source's frames, applied as they come.
+ * @module
+ */
+import { checkName, checkOptions, typeMistake } from "./errors.js";
+import {
+  type EventSocket,
+  type EventSocketOptions,
+  openEventSocket,
+  type TransportSnapshot,
+} from "./events/index.js";
+import { ingest } from "./ingest.js";
+import type { Publisher } from "./publishers.js";
+import type { KvFrame } from "./types.js";
+
+/** Options of a socket of our own; see {@link EventSocketOptions}. */
+type SocketOptions = Omit<EventSocketOptions, "now" | "onRejected" | "onTransport" | "signal">;
+
+export interface SubscribeOptions extends Partial<SocketOptions> {
+  /** Frames from elsewhere (a recording, another process) instead of a socket. */
+  source?: AsyncIterable<KvFrame> | undefined;
+  /** The pod that the frames are of, whatever their topic says. */
+  pod?: string | undefined;
+  /** The model that the frames are of, whatever their topic says. */
+  model?: string | undefined;
+  /** Called with each frame before it is applied: to record it, or to hand it to other processes. */
+  onFrame?: ((frame: KvFrame) => void) | undefined;
+  /** Closes the subscription when aborted. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface Subscription extends AsyncDisposable {
+  /** What the socket is connected or bound to; empty for a source. */
+  readonly endpoints: readonly string[];
+  /** The socket's state now; null for a source. */
+  readonly transport: TransportSnapshot | null;
+  /** Settles when the subscription has ended: closed, its source at its end, or failed (then it rejects). */
+  readonly ended: Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface SubscriptionHost {
+  apply(frame: KvFrame): Publisher | undefined;
+  readonly clock: () => number;
+  readonly stopwatch: () => number;
+  /** A malformed message was dropped before it was a frame. */
+  onRejected(error: Error, source: string): void;
+  onFailed(error: unknown, endpoints: readonly string[]): void;
+}
+
+const OWN_OPTIONS = ["source", "pod", "model", "onFrame", "signal"];
+const SOCKET_OPTIONS = [
+  "endpoint",
+  "bind",
+  "topicFilter",
+  "dataParallelSize",
+  "curve",
+  "maxFrameBytes",
+  "receiveHighWaterMark",
+  "heartbeatIntervalMs",
+  "reconnectIntervalMs",
+  "reconnectMaxIntervalMs",
+];
+
+/**
+ * @throws TypeError or RangeError for a mistake in the options
+ * @throws KvBlockError `ERR_KVBLOCK_SUBSCRIBE` if the socket cannot be opened or zeromq is missing
+ */
+export async function openSubscription(
+  options: SubscribeOptions,
+  host: SubscriptionHost,
+): Promise<Subscription> {
+  checkOptions("subscribe", options, [...OWN_OPTIONS, ...SOCKET_OPTIONS]);
+  const { source, pod, model, onFrame, signal, ...socketOptions } = options;
+  if (pod !== undefined) checkName("pod", pod);
+  if (model !== undefined) checkName("model", model);
+  if ((source === undefined) === (options.endpoint === undefined))
+    throw typeMistake(
+      "subscribe",
+      'either "endpoint" or "source"',
+      source === undefined ? "neither" : "both",
+    );
+  signal?.throwIfAborted();
+
+  /** Whose frames came this way: what the transport says concerns them. */
+  const publishers = new Set<Publisher>();
+  const stop = new AbortController();
+  let socket: EventSocket | undefined;
+  if (source === undefined) {
+    socket = await openEventSocket({
+      ...(socketOptions as SocketOptions),
+      now: host.clock,
+      onRejected: host.onRejected,
+      onTransport: ({ connected }) => {
+        for (const publisher of publishers) publisher.unreachable = connected === 0;
+      },
+    });
+  }
+
+  const apply = (frame: KvFrame): void => {
+    if (pod !== undefined || model !== undefined)
+      frame = { ...frame, pod: frame.pod ?? pod, model: frame.model ?? model };
+    onFrame?.(frame);
+    const publisher = host.apply(frame);
+    if (publisher !== undefined) publishers.add(publisher);
+  };
+  const ended = ingest(socket ?? source!, apply, host.stopwatch, stop.signal).catch((error: unknown) => {
+    if (stop.signal.aborted) return;
+    host.onFailed(error, socket?.endpoints ?? []);
+    throw error;
+  });
+  // A failure is told by onFailed; who wants it as a rejection awaits `ended`.
+  ended.catch(() => {});
+
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= (async () => {
+      stop.abort();
+      signal?.removeEventListener("abort", close);
+      await socket?.close();
+      for (const publisher of publishers) publisher.unreachable = true;
+      // A source that never yields again cannot be waited for.
+      if (socket !== undefined) await ended.catch(() => {});
+    })();
+    return closing;
+  };
+  signal?.addEventListener("abort", close, { once: true });
+  if (signal?.aborted) await close();
+  return {
+    endpoints: socket?.endpoints ?? [],
+    get transport() {
+      return socket?.transport ?? null;
+    },
+    ended,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
