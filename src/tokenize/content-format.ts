@@ -6,13 +6,8 @@
  * `@huggingface/jinja`.
  * @module
  */
+import type { TemplateNode } from "./jinja.js";
 import type { ContentFormat } from "./messages.js";
-
-/** A node of a template's syntax tree. */
-export interface TemplateNode {
-  readonly type: string;
-  readonly [field: string]: unknown;
-}
 
 /** Format that a template asks for by what it loops over. */
 export function detectContentFormat(program: TemplateNode): ContentFormat {

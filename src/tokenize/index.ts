@@ -7,3 +7,12 @@ export {
   type HuggingFaceTokenizerOptions,
   type TokenizerSource,
 } from "./huggingface.js";
+export {
+  type ChatScoreInput,
+  type PromptsScoreInput,
+  type ScoreInput,
+  type ScoreInputBase,
+  scoreInputFromOpenAI,
+  type Truncation,
+  truncateTokens,
+} from "./openai.js";

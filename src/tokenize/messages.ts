@@ -82,8 +82,22 @@ export function templateTools(tools: readonly unknown[] | null | undefined): unk
   });
 }
 
+/**
+ * Refuse content that is not all text.
+ * @throws KvBlockError `ERR_KVBLOCK_INPUT` naming the part
+ */
+export function checkParts(content: unknown, where: string): void {
+  if (content === undefined || content === null || typeof content === "string") return;
+  if (!Array.isArray(content))
+    throw new KvBlockError(
+      "ERR_KVBLOCK_INPUT",
+      `${where} expected string, parts or null, got ${describe(content)}`,
+    );
+  for (const [index, part] of (content as unknown[]).entries()) partText(part, `${where}[${index}]`);
+}
+
 /** The text of one content part; undefined when the engine skips it. */
-export function partText(part: unknown, where: string): string | undefined {
+function partText(part: unknown, where: string): string | undefined {
   if (typeof part === "string") return part;
   if (!isRecord(part)) throw typeMistake(where, "a content part", part);
   const type = part["type"];
