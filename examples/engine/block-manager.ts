@@ -7,8 +7,7 @@
  * hash is given. Tests use it as the model of what an engine would reuse.
  * @module
  */
-import type { TokenIds } from "kvblock";
-import type { BlockChain, ExtraKey } from "kvblock/hash";
+import type { BlockChain, ExtraKey, MultimodalItem, TokenIds } from "kvblock/hash";
 import { BlockPool, hashKey } from "./block-pool.js";
 import type { CacheEvent } from "./cache-events.js";
 
@@ -19,9 +18,7 @@ export interface CacheRequest {
   /** The adapter's number in this engine, announced beside its name. */
   readonly loraId?: number | undefined;
   readonly cacheSalt?: string | undefined;
-  readonly multimodal?:
-    | readonly { readonly id: string; readonly offset: number; readonly length: number }[]
-    | undefined;
+  readonly multimodal?: readonly MultimodalItem[] | undefined;
   /** False: never look for cached blocks (a request for prompt logprobs). Default true. */
   readonly readsPrefixCache?: boolean | undefined;
 }
@@ -31,10 +28,14 @@ export interface ScheduledRequest extends CacheRequest {
   readonly id: string;
 }
 
-/** The extra keys of each full block among the first `tokenCount` tokens; null where a block has none. */
+/**
+ * The extra keys of each full block among the first `tokenCount` tokens; null where a block has none.
+ * Blocks that go beyond `promptTokens` are completed by generated tokens, which vLLM hashes a little differently.
+ */
 export type ExtraKeysOf = (
   request: CacheRequest,
   tokenCount: number,
+  promptTokens: number,
 ) => readonly (readonly ExtraKey[] | null)[];
 
 export interface BlockManagerOptions {
@@ -55,8 +56,6 @@ interface Running {
   /** By full block of `tokens`: its digest and the same as a Map key. */
   readonly digests: Uint8Array[];
   readonly keys: string[];
-  /** By full block, its extra keys. */
-  readonly extraKeys: (readonly ExtraKey[] | null)[];
   /** Physical blocks in prompt order. */
   blocks: number[];
   /** Tokens whose KV is computed, reused ones included. */
@@ -149,8 +148,9 @@ export class BlockManager {
     running.computed = running.cached = 0;
   }
 
-  /** Free a request's blocks, its tail first, so that the head of a chain outlives its tail; and forget it. */
+  /** Free a request's blocks, its tail first, so that the head of a chain outlives its tail; and forget it, if known. */
   finish(id: string): void {
+    if (!this.#running.has(id)) return;
     this.preempt(id);
     this.#running.delete(id);
   }
@@ -202,7 +202,10 @@ export class BlockManager {
       blockSize: this.blockSize,
       loraId: running.request.loraId,
       loraName: running.request.loraName,
-      extraKeys: running.extraKeys.slice(from, full),
+      // vLLM works these out anew for the event, as if every token were of the prompt.
+      extraKeys:
+        this.#extraKeys(running.request, full, full * this.blockSize)?.slice(from) ??
+        new Array<null>(full - from).fill(null),
       medium: "GPU",
       groupIdx: 0,
       kvCacheSpecKind: "full_attention",
@@ -216,7 +219,6 @@ export class BlockManager {
       tokens: Array.from(request.tokens),
       digests: [],
       keys: [],
-      extraKeys: [],
       blocks: [],
       computed: 0,
       cached: 0,
@@ -230,12 +232,7 @@ export class BlockManager {
     const from = running.digests.length;
     const full = Math.floor(running.tokens.length / this.blockSize);
     if (full === from) return;
-    const { request } = running;
-    const plain = !request.loraName && !request.cacheSalt && !request.multimodal?.length;
-    const extraKeys = plain
-      ? undefined
-      : this.#extraKeysOf?.(request, full * this.blockSize).slice(from, full);
-    for (let block = from; block < full; block++) running.extraKeys.push(extraKeys?.[block - from] ?? null);
+    const extraKeys = this.#extraKeys(running.request, full, running.request.tokens.length)?.slice(from);
     const digests = this.#hasher.hashTokens(
       running.tokens.slice(from * this.blockSize, full * this.blockSize),
       {
@@ -248,6 +245,16 @@ export class BlockManager {
       running.digests.push(digest);
       running.keys.push(hashKey(digest));
     }
+  }
+
+  /** Undefined for a request that has none at all. */
+  #extraKeys(
+    request: CacheRequest,
+    blocks: number,
+    promptTokens: number,
+  ): readonly (readonly ExtraKey[] | null)[] | undefined {
+    if (!request.loraName && !request.cacheSalt && !request.multimodal?.length) return undefined;
+    return this.#extraKeysOf?.(request, blocks * this.blockSize, promptTokens);
   }
 
   #blocksFor(tokens: number): number {

@@ -24,7 +24,13 @@ export interface PublisherOptions {
   readonly replayDialect: ReplayDialect;
   /** Past batches that a replay can reach. */
   readonly bufferSteps: number;
+}
+
+interface Batch {
+  readonly number: bigint;
   readonly topic: string;
+  readonly seq: Uint8Array;
+  readonly payload: Uint8Array;
 }
 
 /** Messages that wait for a slow subscriber before newer ones are dropped; vLLM's `hwm`. */
@@ -40,8 +46,7 @@ export class Publisher {
   readonly #publish: PubSocket;
   readonly #replay: Router | null;
   readonly #serving: Promise<void>;
-  readonly #buffer: { readonly seq: Uint8Array; readonly payload: Uint8Array; readonly number: bigint }[] =
-    [];
+  readonly #buffer: Batch[] = [];
   #next = 0n;
   #sending: Promise<void> = Promise.resolve();
 
@@ -77,15 +82,15 @@ export class Publisher {
   }
 
   /** Send one batch. Batches leave in the order of the calls. */
-  publish(payload: Uint8Array): void {
+  publish(topic: string, payload: Uint8Array): void {
     const seq = new Uint8Array(8);
     new DataView(seq.buffer).setBigUint64(0, this.#next);
-    this.#buffer.push({ seq, payload, number: this.#next });
+    this.#buffer.push({ number: this.#next, topic, seq, payload });
     if (this.#buffer.length > this.#options.bufferSteps) this.#buffer.shift();
     this.#next++;
     // zeromq refuses a second send while one is under way.
     this.#sending = this.#sending.then(async () => {
-      if (!this.#publish.closed) await this.#publish.send([this.#options.topic, seq, payload]);
+      if (!this.#publish.closed) await this.#publish.send([topic, seq, payload]);
     });
   }
 
@@ -107,7 +112,7 @@ export class Publisher {
           : this.#replay!.send([identity!, EMPTY, seq, payload]);
       try {
         for (const batch of this.#buffer.filter(({ number }) => number >= from))
-          await answer(this.#options.topic, batch.seq, batch.payload);
+          await answer(batch.topic, batch.seq, batch.payload);
         await answer("", END_OF_REPLAY, EMPTY);
       } catch (error) {
         // The asker has gone, or this engine is closing: the next request is served all the same.

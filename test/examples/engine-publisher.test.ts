@@ -22,6 +22,8 @@ afterEach(async () => {
   for (const resource of open.splice(0).reverse()) await resource.close();
 });
 
+const TOPIC = "kv@pod@model";
+
 async function publisher(options: Partial<PublisherOptions> = {}): Promise<Publisher> {
   return closing(
     await Publisher.open({
@@ -30,16 +32,20 @@ async function publisher(options: Partial<PublisherOptions> = {}): Promise<Publi
       replayEndpoint: ANY_PORT,
       replayDialect: "topic",
       bufferSteps: 100,
-      topic: "kv@pod@model",
       ...options,
     }),
   );
 }
 
 /** Messages are lost until a subscription has arrived, so keep publishing until the first one is received. */
-async function firstMessages(pub: Publisher, sub: Subscriber, count: number): Promise<Uint8Array[][]> {
+async function firstMessages(
+  pub: Publisher,
+  sub: Subscriber,
+  count: number,
+  topic: string = TOPIC,
+): Promise<Uint8Array[][]> {
   const received: Uint8Array[][] = [];
-  const timer = setInterval(() => pub.publish(bytes(`batch ${pub.published}`)), 5);
+  const timer = setInterval(() => pub.publish(topic, bytes(`batch ${pub.published}`)), 5);
   try {
     while (received.length < count) received.push(await sub.receive());
   } finally {
@@ -70,7 +76,7 @@ describe("live batches", () => {
     const first = Buffer.from(messages[0]![1]!).readBigUInt64BE();
     for (const [index, message] of messages.entries()) {
       const seq = first + BigInt(index);
-      expect(hex(message)).toEqual(hex([bytes("kv@pod@model"), u64(seq), bytes(`batch ${seq}`)]));
+      expect(hex(message)).toEqual(hex([bytes(TOPIC), u64(seq), bytes(`batch ${seq}`)]));
     }
   });
 
@@ -78,8 +84,8 @@ describe("live batches", () => {
     const sub = closing(new Subscriber({ receiveTimeout: 5000 }));
     sub.subscribe();
     await sub.bind(ANY_PORT);
-    const pub = await publisher({ endpoint: sub.lastEndpoint!, connect: true, topic: "" });
-    const [message] = await firstMessages(pub, sub, 1);
+    const pub = await publisher({ endpoint: sub.lastEndpoint!, connect: true });
+    const [message] = await firstMessages(pub, sub, 1, "");
     expect(message).toHaveLength(3);
     expect(message![0]).toHaveLength(0);
   });
@@ -96,14 +102,15 @@ describe("replay", () => {
   ])("in the $replayDialect dialect answers as the vector has it", async ({ replayDialect, vector }) => {
     const expected = frames[vector]!.seen_by_DEALER;
     const payload = Buffer.from(expected[0]!.at(-1)!, "hex");
-    const pub = await publisher({ replayDialect, topic: "kv@10.0.0.1:8000@model" });
-    for (let seq = 0; seq <= 0x12; seq++) pub.publish(seq < 0x11 ? bytes("earlier") : payload);
+    const pub = await publisher({ replayDialect });
+    for (let seq = 0; seq <= 0x12; seq++)
+      pub.publish("kv@10.0.0.1:8000@model", seq < 0x11 ? bytes("earlier") : payload);
     expect(await replay(pub, 0x11n)).toEqual(expected);
   });
 
   it("reaches back as far as the buffer", async () => {
     const pub = await publisher({ replayDialect: "plain", bufferSteps: 3 });
-    for (let seq = 0; seq < 10; seq++) pub.publish(bytes(`${seq}`));
+    for (let seq = 0; seq < 10; seq++) pub.publish(TOPIC, bytes(`${seq}`));
     const replies = await replay(pub, 0n);
     expect(replies.map((reply) => reply[1])).toEqual([
       ...hex([u64(7n), u64(8n), u64(9n)]),
@@ -118,7 +125,7 @@ describe("replay", () => {
 
   it("gives a REQ socket one answer, and survives its going and malformed requests", async () => {
     const pub = await publisher({ replayDialect: "plain" });
-    pub.publish(bytes("0"));
+    pub.publish(TOPIC, bytes("0"));
     const request = closing(new Request({ linger: 0, receiveTimeout: 5000 }));
     request.connect(pub.replayEndpoint!);
     await request.send([u64(0n)]);
