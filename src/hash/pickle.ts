@@ -16,9 +16,9 @@
  * Numbers are little-endian. `94` (MEMOIZE) numbers the objects 0, 1, 2 … in the order written. A str or bytes of
  * 64 KiB or more stands between two frames; a frame of less than 4 bytes goes without its header.
  *
- * Pickle writes an *object* it has seen as a reference, but an equal other object again in full. An engine's keys come
- * off a socket, each its own object, so they are written in full; but CPython keeps one object for each str and bytes
- * that is empty or of one (Latin-1) character, so those are referenced.
+ * Pickle writes an *object* it has seen as a reference, but an equal other object again in full. An engine's keys are
+ * decoded off a socket, each to an object of its own, and so written in full each time. But decoding gives one and the
+ * same object for each str and bytes that is empty or of one (Latin-1) character: those are referenced.
  * Source: CPython `Modules/_pickle.c` (`save`, `_Pickler_OpcodeBoundary`). Vectors: test/vectors/serialization.json.
  * @module
  */
