@@ -12,7 +12,7 @@ import { ChatRenderer } from "./chat-renderer.js";
 import { readTokenizerFiles, type TokenizerFiles, templatesOfConfig } from "./model-files.js";
 
 /** A tokenizer's files as parsed JSON, where no directory holds them. */
-export interface TokenizerSource {
+export interface HuggingFaceTokenizerSource {
   tokenizerJson: object;
   tokenizerConfig?: object | undefined;
   /** Used in place of the configuration's template. */
@@ -34,7 +34,7 @@ export interface HuggingFaceTokenizerOptions {
  * @throws KvBlockError `ERR_KVBLOCK_TOKENIZE` naming the file or field that is missing or broken
  */
 export async function createHuggingFaceTokenizer(
-  source: string | TokenizerSource,
+  source: string | HuggingFaceTokenizerSource,
   options: HuggingFaceTokenizerOptions = {},
 ): Promise<Tokenizer> {
   checkOptions("createHuggingFaceTokenizer", options, ["now"]);
@@ -85,7 +85,7 @@ class HuggingFaceTokenizer implements Tokenizer {
   }
 }
 
-function fromSource(source: TokenizerSource): TokenizerFiles {
+function fromSource(source: HuggingFaceTokenizerSource): TokenizerFiles {
   checkOptions("source", source, ["tokenizerJson", "tokenizerConfig", "chatTemplate"]);
   const { tokenizerJson, tokenizerConfig = {}, chatTemplate } = source;
   if (!isRecord(tokenizerJson))

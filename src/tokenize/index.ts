@@ -5,7 +5,7 @@
 export {
   createHuggingFaceTokenizer,
   type HuggingFaceTokenizerOptions,
-  type TokenizerSource,
+  type HuggingFaceTokenizerSource,
 } from "./huggingface.js";
 export {
   type ChatScoreInput,
