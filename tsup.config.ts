@@ -16,7 +16,6 @@ export const entry: Record<string, string> = {
 
 export default defineConfig({
   entry,
-  tsconfig: "tsconfig.src.json",
   format: ["esm"],
   target: "node20",
   platform: "node",
