@@ -26,6 +26,8 @@ export interface KeyClass {
 /** Makes key classes and keeps one of each. */
 export class KeyClasses {
   readonly #hashing: Hashing;
+  /** One for all chains of own keys, so that a publisher's keys stay good while its class is still being learned. */
+  readonly #chainKey: Uint8Array = crypto.getRandomValues(new Uint8Array(8));
   readonly #classes = new Map<string, KeyClass>();
 
   constructor(hashing: Hashing) {
@@ -46,7 +48,7 @@ export class KeyClasses {
   tokens(blockSize: number, era: ExtraKeysEra, loraAs: "name" | "id", tellsExtraKeys: boolean): KeyClass {
     const name = `tokens ${blockSize} ${era} ${loraAs} ${tellsExtraKeys}`;
     return this.#intern(name, () => ({
-      chain: this.#hashing.tokenChain({ blockSize }),
+      chain: this.#hashing.tokenChain({ blockSize, key: this.#chainKey }),
       algorithm: null,
       era,
       loraAs,
