@@ -53,7 +53,7 @@ export class CborFormat implements BlockFormat {
   ): Uint8Array {
     this.#out.at = 0;
     this.#head(ARRAY, 3);
-    if (this.#parentIsInteger) this.#integer(integerOf(parent, parentAt, parentLength));
+    if (this.#parentIsInteger) this.#unsigned(UNSIGNED, parent, parentAt, parentLength);
     else this.#bytes(parent, parentAt, parentLength);
     this.#tokens(tokens, start, count);
     this.#save(extra);
@@ -124,21 +124,32 @@ export class CborFormat implements BlockFormat {
   #integer(value: number | bigint): void {
     const major = value < 0 ? NEGATIVE : UNSIGNED;
     const n = value >= 0 ? value : typeof value === "number" ? -1 - value : -1n - value;
-    if (n <= Number.MAX_SAFE_INTEGER) {
-      this.#head(major, Number(n));
-      return;
+    if (n <= Number.MAX_SAFE_INTEGER) this.#head(major, Number(n));
+    else {
+      const bytes = bytesOf(BigInt(n));
+      this.#unsigned(major, bytes, 0, bytes.length);
     }
-    const data = bytesOf(BigInt(n));
+  }
+
+  /** The head of a number given as big-endian bytes, or beyond 64 bits its tagged bytes. */
+  #unsigned(major: number, number: Uint8Array, from: number, length: number): void {
+    const end = from + length;
+    let first = from;
+    while (first < end && number[first] === 0) first++;
+    const size = end - first;
     const out = this.#out;
     const bytes = out.reserve(9);
-    if (data.length > 8) {
-      bytes[out.at++] = TAG | (value < 0n ? 3 : 2);
-      this.#bytes(data, 0, data.length);
+    if (size > 8) {
+      bytes[out.at++] = TAG | (major === NEGATIVE ? 3 : 2);
+      this.#bytes(number, first, size);
+    } else if (size > 4) {
+      bytes[out.at++] = major | 27;
+      for (let pad = size; pad < 8; pad++) bytes[out.at++] = 0;
+      while (first < end) bytes[out.at++] = number[first++]!;
     } else {
-      bytes[out.at] = major | 27;
-      bytes.fill(0, out.at + 1, out.at + 9);
-      bytes.set(data, out.at + 9 - data.length);
-      out.at += 9;
+      let n = 0;
+      while (first < end) n = n * 256 + number[first++]!;
+      this.#head(major, n);
     }
   }
 
@@ -159,13 +170,6 @@ export class CborFormat implements BlockFormat {
     for (let i = 0, at = out.at; i < length; i++) bytes[at + i] = data[from + i]!;
     out.at += length;
   }
-}
-
-/** The unsigned integer that big-endian bytes spell. */
-function integerOf(bytes: Uint8Array, from: number, length: number): bigint {
-  let value = 0n;
-  for (let i = from; i < from + length; i++) value = (value << 8n) | BigInt(bytes[i]!);
-  return value;
 }
 
 /** The shortest big-endian bytes of a positive integer. */
