@@ -47,7 +47,11 @@ export function needsXxh3(algorithm: HashAlgorithm): boolean {
   return TRAITS[algorithm].digest === "xxh3";
 }
 
-/** @throws TypeError, RangeError for mistakes in `o`; the options' algorithm, checked */
+/**
+ * Refuse mistakes in `o`; gives its algorithm.
+ * @throws {TypeError} as createBlockHasher
+ * @throws {RangeError} as createBlockHasher
+ */
 export function checkHasherOptions(where: string, o: BlockHasherOptions): HashAlgorithm {
   checkOptions(where, o, ["algorithm", "blockSize", "seed", "noneHash"]);
   const algorithm = checkOneOf("algorithm", o.algorithm, HASH_ALGORITHMS);
