@@ -83,7 +83,9 @@ class FileRecordingWriter implements RecordingWriter {
 
   async #close(): Promise<void> {
     await this.#flushing;
-    await this.#file.close();
+    await this.#file.close().catch((cause: unknown) => {
+      this.#failure ??= recordingError(`cannot close ${this.#path}`, cause);
+    });
     if (this.#failure !== null) throw this.#failure;
   }
 
