@@ -91,7 +91,10 @@ export class EngineBlockHasher implements BlockHasher {
     this.algorithm = algorithm;
     this.blockSize = blockSize;
     this.digestBytes = digestBytes;
-    this.#noneHash = o.noneHash?.slice() ?? seedHash(format, digest, digestBytes, o.seed ?? "");
+    this.#noneHash =
+      o.noneHash === undefined
+        ? seedHash(format, digest, digestBytes, o.seed ?? "")
+        : new Uint8Array(o.noneHash); // a copy, also of a Buffer, whose slice() is none
     this.#chain = new HashChain(blockSize, digestBytes, this.#noneHash, format, digest);
   }
 

@@ -157,7 +157,9 @@ export class CborFormat implements BlockFormat {
     const length = utf8Length(text);
     // cbor2 refuses them too, so no engine has a block with such a key.
     if (length !== text.length && LONE_SURROGATE.test(text))
-      throw new RangeError('"extraKeys" expected text without lone surrogates: CBOR cannot hold them');
+      throw new RangeError(
+        '"extraKeys" and "seed" expected text without lone surrogates: CBOR cannot hold them',
+      );
     this.#head(TEXT, length);
     const out = this.#out;
     out.at = writeUtf8(text, out.reserve(length), out.at);

@@ -202,7 +202,7 @@ describe("mistakes", () => {
   });
 
   test("noneHash is a copy in both directions", () => {
-    const noneHash = new Uint8Array(32);
+    const noneHash = Buffer.alloc(32);
     const own = createBlockHasherSync({ algorithm: "sha256", blockSize: 2, noneHash });
     const before = hex(own.hashTokens([1, 2]));
     noneHash.fill(1);
