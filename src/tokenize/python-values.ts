@@ -79,7 +79,7 @@ export function pythonEquals(a: RuntimeValue, b: RuntimeValue): boolean {
     // biome-ignore lint/suspicious/noDoubleEquals: a bigint equals the number of its value
     return left == right;
   }
-  return a.type === b.type && a.value === b.value;
+  return a.type === b.type && (a.type === "NullValue" || a.value === b.value);
 }
 
 /** What `str.isspace` accepts, which is not what JavaScript trims. */
@@ -101,6 +101,7 @@ function pythonRepr(value: RuntimeValue): string {
   if (value.type === "StringValue") return reprText(value.value as string);
   if (value.type === "BooleanValue") return value.value === true ? "True" : "False";
   if (value.type === "NullValue") return "None";
+  if (value.type === "UndefinedValue") return "Undefined";
   if (value.type === "TupleValue" && isArray(value)) {
     const items = value.value.map(pythonRepr);
     return items.length === 1 ? `(${items[0]},)` : `(${items.join(", ")})`;
