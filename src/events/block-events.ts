@@ -45,6 +45,8 @@ const EXTRA_KEYS_LENGTH = 1 + STORED_POSITIONS.indexOf("extra_keys");
 const NONE = new Uint32Array(0);
 const UNREAD = new Uint32Array(0); // told from NONE by identity
 const MAX_U32 = 0xffffffff;
+/** Reused, so that `hash` only ever fills one kind of array. */
+const parentLanes = new Uint32Array(2);
 
 type Draft<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -177,9 +179,8 @@ function takeParent(cursor: MsgpackCursor, event: Draft<BlockStored>): void {
   event.parentDigest = null;
   if (cursor.takeNil()) return;
   const start = cursor.at;
-  const key: [hi: number, lo: number] = [0, 0];
-  if (!cursor.hash(key, 0)) badHash("parent_block_hash");
-  event.parentKey = key;
+  if (!cursor.hash(parentLanes, 0)) badHash("parent_block_hash");
+  event.parentKey = [parentLanes[0]!, parentLanes[1]!];
   const end = cursor.at;
   cursor.at = start;
   event.parentDigest = cursor.binary() ?? null;

@@ -128,7 +128,7 @@ export class MsgpackCursor {
    * bytes of a digest's length (8, or one or several digests of 16 or 32).
    * @returns false if another value is next
    */
-  hash(out: Uint32Array | [hi: number, lo: number], index: number): boolean {
+  hash(out: Uint32Array, index: number): boolean {
     const head = this.peek();
     const view = this.#view;
     if (head === 0xcf || head === 0xd3) {
