@@ -238,7 +238,10 @@ export interface Diagnostic {
   readonly count: number;
 }
 
-/** A chat message in OpenAI's shape; unknown fields are handed to the chat template. */
+/**
+ * A chat message in OpenAI's shape. Templates see the fields that the engine hands them: besides these `name`,
+ * `tool_calls`, `tool_call_id`, `reasoning` (or `reasoning_content`), `task`, and a developer's `tools`.
+ */
 export interface ChatMessage {
   role: string;
   content?: string | readonly unknown[] | null | undefined;
@@ -249,7 +252,7 @@ export interface ChatMessage {
 export interface ChatOptions {
   tools?: readonly unknown[] | null | undefined;
   documents?: readonly unknown[] | null | undefined;
-  /** Default true, as the engine's chat endpoint has it. */
+  /** Default true, as the engine's chat endpoint has it; false when the final message is continued. */
   addGenerationPrompt?: boolean | undefined;
   /** Leave the last message open for the model to continue. Default false. */
   continueFinalMessage?: boolean | undefined;
