@@ -28,12 +28,20 @@ export function entriesOf(root: string): Entry[] {
   );
 }
 
+/** A subpath's public API. */
+export interface Report {
+  readonly entry: Entry;
+  /** Every exported declaration, sorted, without comments. */
+  readonly text: string;
+  /** Names of types that its signatures use and that this subpath itself does not export. */
+  readonly borrowed: readonly string[];
+}
+
 /**
  * @param folder - where the report may be written; nothing else is
- * @returns the report: every exported declaration, sorted, without comments
  * @throws Error with the extractor's own message when the declarations cannot be read
  */
-export function extractReport(root: string, entry: Entry, folder: string): string {
+export function extractReport(root: string, entry: Entry, folder: string): Report {
   const config = ExtractorConfig.prepare({
     configObject: {
       projectFolder: root,
@@ -58,6 +66,7 @@ export function extractReport(root: string, entry: Entry, folder: string): strin
           "ae-missing-release-tag": { logLevel: ExtractorLogLevel.None },
           "ae-unresolved-link": { logLevel: ExtractorLogLevel.None },
           "ae-undocumented": { logLevel: ExtractorLogLevel.None },
+          "ae-forgotten-export": { logLevel: ExtractorLogLevel.Warning, addToApiReportFile: false },
         },
         tsdocMessageReporting: { default: { logLevel: ExtractorLogLevel.None } },
       },
@@ -65,15 +74,26 @@ export function extractReport(root: string, entry: Entry, folder: string): strin
     configObjectFullPath: undefined,
     packageJsonFullPath: join(root, "package.json"),
   });
-  const messages: string[] = [];
+  const errors: string[] = [];
+  const borrowed = new Set<string>();
   const result = Extractor.invoke(config, {
     localBuild: true,
     messageCallback: (message) => {
       message.handled = true;
-      if (message.logLevel === ExtractorLogLevel.Error)
-        messages.push(message.formatMessageWithLocation(root));
+      if (message.logLevel === ExtractorLogLevel.Error) errors.push(message.formatMessageWithLocation(root));
+      const name = /The symbol "([^"]+)" needs to be exported/.exec(message.text)?.[1];
+      if (name !== undefined) borrowed.add(name);
     },
   });
-  if (result.errorCount > 0) throw new Error(`${entry.name}: ${messages.join("\n")}`);
-  return readFileSync(join(folder, `${entry.name}.api.md`), "utf8");
+  if (result.errorCount > 0) throw new Error(`${entry.name}: ${errors.join("\n")}`);
+  const text = readFileSync(join(folder, `${entry.name}.api.md`), "utf8");
+  return { entry, text, borrowed: [...borrowed].sort() };
+}
+
+/** @returns the names that a report exports */
+export function exportedNames(report: Report): string[] {
+  const declared = report.text.matchAll(
+    /^export (?:declare )?(?:abstract )?(?:interface|type|class|function|const|enum) (\w+)/gm,
+  );
+  return [...declared].map((match) => match[1] ?? "");
 }

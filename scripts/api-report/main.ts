@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { entriesOf, extractReport } from "./extract.js";
+import { entriesOf, exportedNames, extractReport, type Report } from "./extract.js";
 
 const root = join(import.meta.dirname, "..", "..");
 const committed = join(root, "docs", "api");
@@ -29,51 +29,68 @@ const work = mkdtempSync(join(tmpdir(), "kvblock-api-"));
 const refused: readonly (readonly [RegExp, string])[] = [
   [/\bBuffer\b/, "Buffer in a public type: declare Uint8Array"],
   [/Array<ArrayBuffer(Like)?>/, "a generic typed array in a public type: TypeScript 5.4 has none"],
-  [/ae-forgotten-export/, "a type that a signature needs is not exported from this subpath"],
 ];
 
 try {
-  const problems = entriesOf(root).flatMap((entry) => {
-    if (!existsSync(entry.types)) return [`${entry.types} is missing: run npm run build first`];
-    const report = extractReport(root, entry, work);
-    const file = join(committed, `${entry.name}.api.md`);
-    if (update) {
-      mkdirSync(committed, { recursive: true });
-      writeFileSync(file, report);
-    }
-    return [...compare(file, join(work, `${entry.name}.api.md`)), ...refusals(entry.name, report)];
-  });
-  problems.push(...strays());
+  const entries = entriesOf(root);
+  const missing = entries.filter((entry) => !existsSync(entry.types));
+  const reports = missing.length > 0 ? [] : entries.map((entry) => extractReport(root, entry, work));
+  if (update) write(reports);
+  const problems = [
+    ...missing.map((entry) => `${entry.types} is missing: run npm run build first`),
+    ...reports.flatMap((report) => [...compare(report), ...refusals(report)]),
+    ...nameless(reports),
+    ...strays(entries.map((entry) => `${entry.name}.api.md`)),
+  ];
   for (const problem of problems) console.error(problem);
   if (problems.length > 0) process.exitCode = 1;
-  else console.log(`public API: ${entriesOf(root).length} reports ${update ? "written" : "match"}`);
+  else console.log(`public API: ${entries.length} reports ${update ? "written" : "match"}`);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
 
-function compare(file: string, fresh: string): string[] {
-  if (!existsSync(file)) return [`docs/api lacks ${file}: run npm run api:update`];
-  if (readFileSync(file, "utf8") === readFileSync(fresh, "utf8")) return [];
-  const diff = spawnSync("diff", ["-u", "--label", "committed", "--label", "built", file, fresh], {
-    encoding: "utf8",
-  });
-  return [`${diff.stdout ?? ""}\n${file} differs from the build. If the change is meant: npm run api:update`];
+function write(reports: readonly Report[]): void {
+  rmSync(committed, { recursive: true, force: true });
+  mkdirSync(committed, { recursive: true });
+  for (const { entry, text } of reports) writeFileSync(join(committed, `${entry.name}.api.md`), text);
 }
 
-function refusals(name: string, report: string): string[] {
+function compare({ entry, text }: Report): string[] {
+  const name = `${entry.name}.api.md`;
+  const file = join(committed, name);
+  if (!existsSync(file)) return [`docs/api/${name} is missing: run npm run api:update`];
+  if (readFileSync(file, "utf8") === text) return [];
+  const diff = spawnSync("diff", ["-u", "--label", "committed", "--label", "built", file, join(work, name)], {
+    encoding: "utf8",
+  });
+  return [
+    `${diff.stdout ?? ""}\ndocs/api/${name} differs from the build. If the change is meant: npm run api:update`,
+  ];
+}
+
+function refusals({ entry, text }: Report): string[] {
   return refused.flatMap(([pattern, why]) =>
-    report
+    text
       .split("\n")
       .filter((line) => pattern.test(line))
-      .map((line) => `${name}: ${why}: ${line.trim()}`),
+      .map((line) => `${entry.name}: ${why}: ${line.trim()}`),
+  );
+}
+
+/** Types that a signature uses and that users cannot name, because no subpath exports them. */
+function nameless(reports: readonly Report[]): string[] {
+  const nameable = new Set(reports.flatMap(exportedNames));
+  return reports.flatMap(({ entry, borrowed }) =>
+    borrowed
+      .filter((name) => !nameable.has(name))
+      .map((name) => `${entry.name}: a signature uses ${name}, which no subpath exports`),
   );
 }
 
 /** Reports of subpaths that are gone. */
-function strays(): string[] {
+function strays(known: readonly string[]): string[] {
   if (!existsSync(committed)) return [];
-  const known = entriesOf(root).map((entry) => `${entry.name}.api.md`);
-  const gone = readdirSync(committed).filter((name) => !known.includes(name));
-  if (update) for (const name of gone) rmSync(join(committed, name));
-  return update ? [] : gone.map((name) => `docs/api/${name} belongs to no subpath: run npm run api:update`);
+  return readdirSync(committed)
+    .filter((name) => !known.includes(name))
+    .map((name) => `docs/api/${name} belongs to no subpath: run npm run api:update`);
 }

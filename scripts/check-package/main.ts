@@ -48,8 +48,13 @@ function checkPackage(): void {
   step("tarball", () => checkFiles(tarball));
   step("publint --strict, attw", () => void lintTarball(root, tarball));
 
-  const compilers = typeScripts(root, toolbox);
-  const runtimes = nodes(toolbox);
+  let compilers: Tool[] = [];
+  let runtimes: Tool[] = [];
+  step("compilers and Nodes to check with", () => {
+    compilers = typeScripts(root, toolbox);
+    runtimes = nodes(toolbox);
+    return [...compilers, ...runtimes].map((tool) => tool.version).join(", ");
+  });
   step("installed without optional packages and scripts", () => {
     install(tarball.path);
     const present = optional
