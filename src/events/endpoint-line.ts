@@ -140,8 +140,16 @@ export class EndpointLine {
             "or a peer that is no ZeroMQ publisher or has other CURVE settings; connecting again",
         ),
       );
-      this.socket.disconnect(this.endpoint);
-      this.socket.connect(this.endpoint);
+      try {
+        this.socket.disconnect(this.endpoint);
+      } catch {
+        // libzmq has forgotten the endpoint along with its connection
+      }
+      try {
+        this.socket.connect(this.endpoint);
+      } catch {
+        this.#expectRetry();
+      }
     }, wait).unref();
   }
 }

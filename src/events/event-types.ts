@@ -102,6 +102,7 @@ export interface BatchFailure {
 export interface EventBatch {
   /** The engine's clock when it made the batch, seconds since the epoch; NaN when `failed` came before it. */
   readonly ts: number;
+  /** Null where the engine does not say, and when `failed` came before it. */
   readonly dataParallelRank: number | null;
   /** In the order of happening. */
   readonly events: KvEvent[];
