@@ -54,8 +54,8 @@ export class ChatTemplate {
   render(variables: Readonly<Record<string, unknown>>, now: () => Date): string {
     const environment = new Environment();
     setGlobals(environment, now);
-    for (const [name, value] of Object.entries(variables)) environment.setVariable(name, toValue(value));
     try {
+      for (const [name, value] of Object.entries(variables)) environment.setVariable(name, toValue(value));
       return pythonStr(
         new PythonInterpreter(environment, this.#printed).evaluate(this.#program, environment),
       );

@@ -16,10 +16,7 @@ export class PythonFloat {
   }
 }
 
-const WHITESPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/y;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters end a string, as in the decoder's strict mode
-const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const CONSTANTS: readonly (readonly [string, unknown])[] = [
   ["null", null],
   ["true", true],
@@ -65,14 +62,11 @@ class Reader {
   }
 
   #value(): unknown {
-    switch (this.#text[this.#at]) {
-      case '"':
-        return this.#string();
-      case "{":
-        return this.#nested(() => this.#object());
-      case "[":
-        return this.#nested(() => this.#array());
-    }
+    const first = this.#text[this.#at];
+    if (first === '"') return this.#string();
+    if (first === "{") return this.#nested(() => this.#object());
+    if (first === "[") return this.#nested(() => this.#array());
+    if (first !== undefined && first >= "0" && first <= "9") return this.#number();
     for (const [word, value] of CONSTANTS) {
       if (!this.#text.startsWith(word, this.#at)) continue;
       this.#at += word.length;
@@ -121,23 +115,37 @@ class Reader {
     return items;
   }
 
+  /** Find the end, and let `JSON.parse` judge what is between: no pattern survives a string of megabytes. */
   #string(): string {
-    return JSON.parse(this.#match(STRING, "a string")[0]) as string;
+    const start = this.#at;
+    if (this.#text[start] !== '"') this.#fail("a string");
+    let end = start;
+    do end = this.#text.indexOf('"', end + 1);
+    while (end !== -1 && this.#isEscaped(end));
+    if (end === -1) this.#fail("the end of the string");
+    try {
+      const value = JSON.parse(this.#text.slice(start, end + 1)) as string;
+      this.#at = end + 1;
+      return value;
+    } catch {
+      return this.#fail("a string");
+    }
+  }
+
+  #isEscaped(at: number): boolean {
+    let slashes = 0;
+    while (this.#text[at - 1 - slashes] === "\\") slashes++;
+    return slashes % 2 === 1;
   }
 
   #number(): number | bigint | PythonFloat {
-    const [lexeme, fraction, exponent] = this.#match(NUMBER, "a value");
+    NUMBER.lastIndex = this.#at;
+    const [lexeme, fraction, exponent] = NUMBER.exec(this.#text) ?? this.#fail("a value");
+    this.#at = NUMBER.lastIndex;
     const value = Number(lexeme);
     if (fraction === undefined && exponent === undefined)
       return Number.isSafeInteger(value) && !Object.is(value, -0) ? value : toInteger(lexeme);
     return Number.isInteger(value) ? new PythonFloat(value) : value;
-  }
-
-  #match(pattern: RegExp, expected: string): RegExpExecArray {
-    pattern.lastIndex = this.#at;
-    const match = pattern.exec(this.#text) ?? this.#fail(expected);
-    this.#at = pattern.lastIndex;
-    return match;
   }
 
   #take(character: string): boolean {
@@ -147,7 +155,11 @@ class Reader {
   }
 
   #skip(): void {
-    this.#match(WHITESPACE, "whitespace");
+    const text = this.#text;
+    let at = this.#at;
+    for (let code = text.charCodeAt(at); code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09; )
+      code = text.charCodeAt(++at);
+    this.#at = at;
   }
 
   #fail(expected: string): never {

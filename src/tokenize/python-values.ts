@@ -89,12 +89,24 @@ const PYTHON_SPACE =
 /** `str.strip`, `lstrip` and `rstrip`: takes the given characters, or whitespace, off either side. */
 export function pythonStrip(text: string, side: "strip" | "lstrip" | "rstrip", characters?: string): string {
   const set = new Set(characters ?? PYTHON_SPACE);
-  const points = [...text];
   let start = 0;
-  let end = points.length;
-  if (side !== "rstrip") while (start < end && set.has(points[start]!)) start++;
-  if (side !== "lstrip") while (end > start && set.has(points[end - 1]!)) end--;
-  return points.slice(start, end).join("");
+  let end = text.length;
+  if (side !== "rstrip")
+    for (let c = pointAt(text, 0); set.has(c); c = pointAt(text, start)) start += c.length;
+  if (side !== "lstrip")
+    for (let c = pointBefore(text, end); end > start && set.has(c); c = pointBefore(text, end))
+      end -= c.length;
+  return text.slice(start, end);
+}
+
+function pointAt(text: string, at: number): string {
+  const point = text.codePointAt(at);
+  return point === undefined ? "" : String.fromCodePoint(point);
+}
+
+function pointBefore(text: string, end: number): string {
+  const pair = pointAt(text, end - 2);
+  return pair.length === 2 ? pair : text.charAt(end - 1);
 }
 
 function pythonRepr(value: RuntimeValue): string {

@@ -321,6 +321,12 @@ describe("chat failures are typed", () => {
     ["a syntax error", "{% if %}", {}, "does not parse"],
     ["an unknown filter", "{{ messages | nonsense }}", {}, "failed to render"],
     ["a refusal in constant words", "{{ raise_exception('No, thanks') }}", {}, "No, thanks"],
+    [
+      "arguments nested without end",
+      "a",
+      { templateArguments: { deep: nested(100_000) } },
+      "failed to render",
+    ],
     ["nothing rendered", "{# #}", {}, "no text"],
     ["a date directive that is not known", "{{ strftime_now('%Q') }}", {}, "failed to render"],
     ["a template argument that the request sets", "a", { templateArguments: { tools: [] } }, '"tools"'],
@@ -331,6 +337,12 @@ describe("chat failures are typed", () => {
       message: expect.stringContaining(words),
     });
   });
+
+  function nested(depth: number): unknown {
+    let value: unknown = [];
+    for (let i = 0; i < depth; i++) value = [value];
+    return value;
+  }
 
   it("words of a refusal that a template computes are not repeated: they may quote the prompt", async () => {
     await expect(encodeChat("{{ raise_exception('Bad: ' + messages[0].content) }}")).rejects.toMatchObject({
