@@ -81,7 +81,7 @@ describe("a recording", () => {
       fc.asyncProperty(fc.array(frame, { maxLength: 20 }), async (frames) => {
         expect((await readAll(await record(frames))).frames).toEqual(frames);
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
