@@ -241,7 +241,9 @@ export class ReadPath {
 type ExtraKeys = ReturnType<typeof blockExtraKeys> | undefined;
 
 /** Salted and multimodal prompts never match where such blocks look like plain ones. */
-function canTell(keyClass: KeyClass, { cacheSalt, multimodal }: Query): boolean {
+function canTell(keyClass: KeyClass, { loraName, cacheSalt, multimodal }: Query): boolean {
+  // SGLang's page hash knows a salt and nothing else.
+  if (keyClass.algorithm === "sglang") return loraName === undefined && multimodal.length === 0;
   return keyClass.tellsExtraKeys || (cacheSalt === "" && multimodal.length === 0);
 }
 

@@ -6,47 +6,20 @@
  * entries of the shard that needs room are dropped, and the caller is told whose they were.
  * @module
  */
-import { checkInteger, rangeMistake } from "../errors.js";
+import { checkInteger } from "../errors.js";
+import {
+  type BlockIndexOptions,
+  DEFAULT_MEMORY_LIMIT_BYTES,
+  type IndexCounts,
+  type LookupSink,
+  MIN_MEMORY_LIMIT_BYTES,
+} from "./index-types.js";
 import { COUNT_BITS, type HolderSink, MAX_COUNT, mixKey, Shard } from "./shard.js";
 import { type HolderLine, Role, Slots } from "./slots.js";
 
 const SHARD_BITS = 10;
 /** Added or evicted blocks per shard swept while dead entries remain. */
 const BLOCKS_PER_SWEEP = 256;
-
-/** Default memory limit: room for about 7 million blocks. */
-export const DEFAULT_MEMORY_LIMIT_BYTES: number = 256 * 2 ** 20;
-export const MIN_MEMORY_LIMIT_BYTES: number = 2 ** 20;
-
-/** Walks a lookup: the holders of each block in order, then whether to go on to the next. */
-export interface LookupSink extends HolderSink {
-  /** After the holders of block number `block` (none, if nobody holds it). Returns whether to look further. */
-  endBlock(block: number): boolean;
-}
-
-/** Entries since creation; an entry is one (block, line). */
-export interface IndexCounts {
-  /** Became resident. */
-  admissions: number;
-  /** Stored again while resident. */
-  duplicates: number;
-  /** Last copy removed. */
-  evictions: number;
-  /** Removals of a block that the line does not hold. */
-  unknownRemovals: number;
-  /** Voided by {@link BlockIndex.clear} or {@link BlockIndex.clearSuspects}. */
-  voided: number;
-  /** Dropped to keep the memory limit. */
-  dropped: number;
-  /** Duplicate counts that reached their maximum and no longer tell copies apart. */
-  saturated: number;
-}
-
-export interface BlockIndexOptions {
-  memoryLimitBytes?: number | undefined;
-  /** Called with the owner of each entry that the memory limit dropped. */
-  onDropped?: ((owner: number) => void) | undefined;
-}
 
 /** Keys are u32 pairs `[hi, lo]`, end to end; ranges are in blocks. No method allocates per block. */
 export class BlockIndex {
@@ -63,10 +36,13 @@ export class BlockIndex {
   readonly memoryLimitBytes: number;
   readonly #shards: Shard[] = Array.from({ length: 2 ** SHARD_BITS }, () => new Shard());
   readonly #dropped: HolderSink;
+  /** Bytes of all shards: now, and at their smallest. */
   #shardBytes: number;
+  readonly #emptyBytes: number;
   #reserved = 0;
   #sweepAt = 0;
   #sweepDebt = 0;
+  #shrinkAt = 0;
 
   constructor(options: BlockIndexOptions = {}) {
     this.memoryLimitBytes = checkInteger(
@@ -74,7 +50,7 @@ export class BlockIndex {
       options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES,
       MIN_MEMORY_LIMIT_BYTES,
     );
-    this.#shardBytes = this.#shards.reduce((sum, shard) => sum + shard.bytes, 0);
+    this.#shardBytes = this.#emptyBytes = this.#shards.reduce((sum, shard) => sum + shard.bytes, 0);
     const { slots, counts } = this;
     this.#dropped = {
       holders(_block, words, from, to) {
@@ -100,17 +76,16 @@ export class BlockIndex {
   }
 
   /**
-   * Count `bytes` kept elsewhere (handle maps, held frames) towards the limit; negative gives them back.
-   * Returns false, and counts nothing, if they do not fit.
+   * Count `bytes` kept elsewhere (handle maps, held frames) towards the limit; negative gives them back. At the limit
+   * the table shrinks for them, its coldest entries first. Returns false, and counts nothing, if they do not fit at all.
    */
   reserve(bytes: number): boolean {
-    if (bytes > 0 && this.usedBytes + bytes > this.memoryLimitBytes) return false;
+    if (bytes > 0 && !this.#shrinkTo(this.memoryLimitBytes - bytes)) return false;
     this.#reserved += bytes;
     return true;
   }
 
   openLine(owner: number, tier: number, group: number): HolderLine {
-    if (group > 31) throw rangeMistake("group", "0 … 31", group);
     return this.slots.openLine(owner, tier, group);
   }
 
@@ -118,7 +93,7 @@ export class BlockIndex {
   add(line: HolderLine, keys: Uint32Array, from = 0, to: number = keys.length / 2): void {
     this.#sweepSome(to - from);
     const { slots, counts } = this;
-    const slot = slots.of(line, Role.Held);
+    const slot = this.#slotOf(line, Role.Held);
     for (let block = from; block < to; block++) {
       const hi = keys[2 * block]!;
       const lo = keys[2 * block + 1]!;
@@ -160,12 +135,12 @@ export class BlockIndex {
    */
   imply(line: HolderLine, hi: number, lo: number): void {
     const { slots } = this;
+    const slot = this.#slotOf(line, Role.Implied);
     const mixed = mixKey(hi, lo);
     const shard = this.#roomIn(mixed);
     const at = shard.find(hi, lo, mixed);
     const holder = at < 0 ? -1 : shard.holderOf(at, line.id, slots.line);
     if (holder >= 0 && slots.role[shard.wordAt(holder) >>> COUNT_BITS] !== Role.Removed) return;
-    const slot = slots.of(line, Role.Implied);
     const word = ((slot << COUNT_BITS) | 1) >>> 0;
     if (holder >= 0) {
       slots.resident[shard.wordAt(holder) >>> COUNT_BITS]!--;
@@ -180,6 +155,7 @@ export class BlockIndex {
   evict(line: HolderLine, keys: Uint32Array, from = 0, to: number = keys.length / 2): void {
     this.#sweepSome(to - from);
     const { slots, counts } = this;
+    const mark = line.leaveMarks ? ((this.#slotOf(line, Role.Removed) << COUNT_BITS) | 1) >>> 0 : 0;
     for (let block = from; block < to; block++) {
       const hi = keys[2 * block]!;
       const lo = keys[2 * block + 1]!;
@@ -191,7 +167,10 @@ export class BlockIndex {
       const slot = word >>> COUNT_BITS;
       if (holder < 0 || slots.role[slot] === Role.Removed) {
         counts.unknownRemovals++;
-        if (holder < 0 && line.leaveMarks) this.#mark(line, shard, at, hi, lo, mixed);
+        if (holder >= 0 || mark === 0) continue;
+        if (at < 0) shard.insert(hi, lo, mixed, mark);
+        else shard.append(at, mark);
+        slots.resident[mark >>> COUNT_BITS]!++;
         continue;
       }
       const count = word & MAX_COUNT;
@@ -202,11 +181,11 @@ export class BlockIndex {
       }
       slots.resident[slot]!--;
       counts.evictions++;
-      if (line.leaveMarks) {
-        const mark = slots.of(line, Role.Removed);
-        slots.resident[mark]!++;
-        shard.setWord(holder, ((mark << COUNT_BITS) | 1) >>> 0);
-      } else shard.remove(at, holder);
+      if (mark === 0) shard.remove(at, holder);
+      else {
+        slots.resident[mark >>> COUNT_BITS]!++;
+        shard.setWord(holder, mark);
+      }
     }
   }
 
@@ -269,14 +248,6 @@ export class BlockIndex {
     return true;
   }
 
-  #mark(line: HolderLine, shard: Shard, at: number, hi: number, lo: number, mixed: number): void {
-    const slot = this.slots.of(line, Role.Removed);
-    const word = ((slot << COUNT_BITS) | 1) >>> 0;
-    if (at < 0) shard.insert(hi, lo, mixed, word);
-    else shard.append(at, word);
-    this.slots.resident[slot]!++;
-  }
-
   /** The shard of a key, with room for one more entry and one more holder. */
   #roomIn(mixed: number): Shard {
     const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
@@ -289,6 +260,31 @@ export class BlockIndex {
       while (!shard.hasRoom) shard.dropColdest(this.#dropped);
     }
     return shard;
+  }
+
+  /**
+   * The line's slot of a role. Opening one may enlarge the slots' arrays, and the table shrinks to make up for it: to be
+   * asked for before an entry is looked for.
+   */
+  #slotOf(line: HolderLine, role: Role): number {
+    const known = line.slots[role];
+    if (known !== undefined) return known;
+    const slot = this.slots.of(line, role);
+    this.#shrinkTo(this.memoryLimitBytes);
+    return slot;
+  }
+
+  /** Shrink shards, in turn, until no more than `bytes` are in use. Returns false, shrinking nothing, if that cannot be. */
+  #shrinkTo(bytes: number): boolean {
+    if (this.usedBytes - this.#shardBytes + this.#emptyBytes > bytes) return false;
+    while (this.usedBytes > bytes) {
+      const shard = this.#shards[this.#shrinkAt]!;
+      this.#shrinkAt = (this.#shrinkAt + 1) % this.#shards.length;
+      const before = shard.bytes;
+      shard.shrink(this.#dropped);
+      this.#shardBytes += shard.bytes - before;
+    }
+    return true;
   }
 
   #sweepSome(blocks: number): void {

@@ -2,14 +2,14 @@
  * `kvblock/block-index`: block key → which publishers hold it, on which tier, how often.
  * @module
  */
+export { BlockIndex } from "./block-index.js";
 export {
-  BlockIndex,
   type BlockIndexOptions,
   DEFAULT_MEMORY_LIMIT_BYTES,
   type IndexCounts,
   type LookupSink,
   MIN_MEMORY_LIMIT_BYTES,
-} from "./block-index.js";
+} from "./index-types.js";
 export { COUNT_BITS, type HolderSink } from "./shard.js";
 export { type HolderLine, NO_OWNER, Role, Slots } from "./slots.js";
 export { DEFAULT_TIER_WEIGHTS, ENGINE_TIER, OTHER_TIER_WEIGHT, Tiers } from "./tiers.js";

@@ -2,18 +2,19 @@
  * One shard of the block table: open addressing with linear probing over one Uint32Array.
  *
  * An entry is {@link STRIDE} words: `[key hi, key lo, meta, a, b, c]`. A holder word is `slot << 12 | count`, never 0, so
- * an entry is taken when its `a` is not 0. Up to three holders stand in a, b, c. With more, `meta` has
- * {@link CHAINED} and `c` is the first of a list of chunks `[next chunk, holder, holder, holder]`, filled from the front,
- * whose first chunk alone may have room. Deleting shifts the entries behind back, so there are no tombstones and a
- * probe ends at the first free entry.
+ * an entry is taken when its `a` is not 0. Up to three holders stand in a, b, c; with more, `meta` has {@link CHAINED} and
+ * `c` is a list of {@link HolderChunks}. Deleting shifts the entries behind back, so there are no tombstones and a probe
+ * ends at the first free entry.
  * @module
  */
+import { CHUNK, HolderChunks } from "./holder-chunks.js";
 import { NO_OWNER } from "./slots.js";
 
 export const STRIDE = 6;
 const META = 2;
 const HOLDERS = 3;
-const CHUNK = 4;
+/** The last holder's place, or the list's. */
+const LIST = 5;
 const CHAINED = 4;
 /** Warmth of an entry, 0 … 3, in meta's low bits: the clock of eviction counts it down, a lookup sets it to 3. */
 const WARMTH = 3;
@@ -46,14 +47,11 @@ export class Shard {
   words: Uint32Array = new Uint32Array(FIRST_CAPACITY * STRIDE);
   used = 0;
   #capacity = FIRST_CAPACITY;
-  #chunks: Uint32Array = new Uint32Array(FIRST_CHUNKS * CHUNK);
-  /** First chunk never used yet; chunk 0 is never used, so that 0 ends a list. */
-  #chunkEnd = 1;
-  #freeChunk = 0;
+  #chunks: HolderChunks = new HolderChunks(FIRST_CHUNKS);
   #hand = 0;
 
   get bytes(): number {
-    return this.words.byteLength + this.#chunks.byteLength;
+    return this.words.byteLength + this.#chunks.words.byteLength;
   }
 
   /** Offset of the key's entry, or -1. */
@@ -70,39 +68,27 @@ export class Shard {
 
   /** Whether one more entry and one more chunk fit without growing. */
   get hasRoom(): boolean {
-    return (
-      this.used + 1 <= this.#capacity * MAX_LOAD &&
-      (this.#freeChunk !== 0 || this.#chunkEnd * CHUNK < this.#chunks.length)
-    );
+    return this.#hasPlace && this.#chunks.hasRoom;
   }
 
   /** Bytes that {@link grow} would add; it needs as much again for the moment of copying. */
   get growthBytes(): number {
-    let bytes = 0;
-    if (this.used + 1 > this.#capacity * MAX_LOAD)
-      bytes += (this.#grownCapacity() - this.#capacity) * STRIDE * 4;
-    if (this.#freeChunk === 0 && this.#chunkEnd * CHUNK >= this.#chunks.length)
-      bytes += this.#grownChunks() * 4 - this.#chunks.byteLength;
-    return bytes;
+    return (
+      (this.#grownCapacity - this.#capacity) * STRIDE * 4 +
+      (this.#grownChunks - this.#chunks.capacity) * CHUNK * 4
+    );
   }
 
   /** Make room for one more entry and one more chunk. Cost: one pass over this shard. */
   grow(): void {
-    if (this.#freeChunk === 0 && this.#chunkEnd * CHUNK >= this.#chunks.length) {
-      const chunks = new Uint32Array(this.#grownChunks());
-      chunks.set(this.#chunks);
-      this.#chunks = chunks;
-    }
-    if (this.used + 1 <= this.#capacity * MAX_LOAD) return;
-    const old = this.words;
-    this.#capacity = this.#grownCapacity();
-    this.words = new Uint32Array(this.#capacity * STRIDE);
-    this.#hand = 0;
-    for (let from = 0; from < old.length; from += STRIDE) {
-      if (old[from + HOLDERS] === 0) continue;
-      const to = this.#free(mixKey(old[from]!, old[from + 1]!));
-      for (let i = 0; i < STRIDE; i++) this.words[to + i] = old[from + i]!;
-    }
+    this.#rebuild(this.#grownCapacity, this.#grownChunks);
+  }
+
+  /** Take a step down in size, dropping the coldest entries where they do not fit any more. */
+  shrink(onDrop: HolderSink): void {
+    const capacity = Math.max(FIRST_CAPACITY, Math.floor(this.#capacity / GROWTH));
+    while (this.used > capacity * MAX_LOAD) this.dropColdest(onDrop);
+    this.#rebuild(capacity, Math.max(FIRST_CHUNKS, this.#chunks.used));
   }
 
   /** Add an entry with its first holder; the key must be absent and {@link hasRoom}. */
@@ -119,28 +105,19 @@ export class Shard {
   append(at: number, word: number): void {
     const words = this.words;
     words[at + META]! |= STORED_WARMTH;
-    if ((words[at + META]! & CHAINED) === 0) {
-      for (let i = HOLDERS; i < STRIDE; i++) {
-        if (words[at + i] !== 0) continue;
-        words[at + i] = word;
-        return;
-      }
-      const chunk = this.#takeChunk(0);
-      this.#chunks[chunk + 1] = words[at + 5]!;
-      this.#chunks[chunk + 2] = word;
-      words[at + 5] = chunk;
-      words[at + META]! |= CHAINED;
+    if ((words[at + META]! & CHAINED) !== 0) {
+      words[at + LIST] = this.#chunks.append(words[at + LIST]!, word);
       return;
     }
-    const head = words[at + 5]!;
-    for (let i = head + 1; i < head + CHUNK; i++) {
-      if (this.#chunks[i] !== 0) continue;
-      this.#chunks[i] = word;
+    for (let i = at + HOLDERS; i < at + STRIDE; i++) {
+      if (words[i] !== 0) continue;
+      words[i] = word;
       return;
     }
-    const chunk = this.#takeChunk(head);
-    this.#chunks[chunk + 1] = word;
-    words[at + 5] = chunk;
+    const list = this.#chunks.take(0);
+    this.#chunks.append(list, words[at + LIST]!);
+    words[at + LIST] = this.#chunks.append(list, word);
+    words[at + META]! |= CHAINED;
   }
 
   /**
@@ -150,12 +127,12 @@ export class Shard {
   holderOf(at: number, wanted: number, ofSlot: Int32Array): number {
     const words = this.words;
     const chained = (words[at + META]! & CHAINED) !== 0;
-    const inlineEnd = at + (chained ? 5 : STRIDE);
+    const inlineEnd = at + (chained ? LIST : STRIDE);
     for (let i = at + HOLDERS; i < inlineEnd && words[i] !== 0; i++)
       if (ofSlot[words[i]! >>> COUNT_BITS] === wanted) return i;
     if (!chained) return -1;
-    const chunks = this.#chunks;
-    for (let chunk = words[at + 5]!; chunk !== 0; chunk = chunks[chunk]!)
+    const chunks = this.#chunks.words;
+    for (let chunk = words[at + LIST]!; chunk !== 0; chunk = chunks[chunk]!)
       for (let i = chunk + 1; i < chunk + CHUNK && chunks[i] !== 0; i++)
         if (ofSlot[chunks[i]! >>> COUNT_BITS] === wanted) return words.length + i;
     return -1;
@@ -163,28 +140,27 @@ export class Shard {
 
   wordAt(holder: number): number {
     const inline = this.words.length;
-    return holder < inline ? this.words[holder]! : this.#chunks[holder - inline]!;
+    return holder < inline ? this.words[holder]! : this.#chunks.words[holder - inline]!;
   }
 
   setWord(holder: number, word: number): void {
     const inline = this.words.length;
     if (holder < inline) this.words[holder] = word;
-    else this.#chunks[holder - inline] = word;
+    else this.#chunks.words[holder - inline] = word;
   }
 
   /** Remove one holder of the entry; the entry goes with its last. Returns whether the entry is gone. */
   remove(at: number, holder: number): boolean {
     const words = this.words;
     if ((words[at + META]! & CHAINED) !== 0) {
-      const head = words[at + 5]!;
-      let last = head + CHUNK - 1;
-      while (this.#chunks[last] === 0) last--;
-      this.setWord(holder, this.#chunks[last]!);
-      this.#chunks[last] = 0;
-      if (last > head + 1) return false;
-      const next = this.#chunks[head]!;
-      this.#giveChunk(head);
-      words[at + 5] = next;
+      const head = words[at + LIST]!;
+      const last = this.#chunks.pop(head);
+      // Unless it was the last itself.
+      if (this.wordAt(holder) !== 0) this.setWord(holder, last);
+      if (this.#chunks.words[head + 1] !== 0) return false;
+      const next = this.#chunks.words[head]!;
+      this.#chunks.give(head);
+      words[at + LIST] = next;
       if (next === 0) words[at + META]! &= ~CHAINED;
       return false;
     }
@@ -203,12 +179,12 @@ export class Shard {
     const meta = words[at + META]!;
     if ((meta & WARMTH) !== WARMTH) words[at + META] = meta | WARMTH;
     const chained = (meta & CHAINED) !== 0;
-    let end = at + (chained ? 5 : STRIDE);
+    let end = at + (chained ? LIST : STRIDE);
     while (words[end - 1] === 0) end--;
     sink.holders(block, words, at + HOLDERS, end);
     if (!chained) return;
-    const chunks = this.#chunks;
-    for (let chunk = words[at + 5]!; chunk !== 0; chunk = chunks[chunk]!) {
+    const chunks = this.#chunks.words;
+    for (let chunk = words[at + LIST]!; chunk !== 0; chunk = chunks[chunk]!) {
       let to = chunk + CHUNK;
       while (chunks[to - 1] === 0) to--;
       sink.holders(block, chunks, chunk + 1, to);
@@ -233,11 +209,7 @@ export class Shard {
         this.#hand += STRIDE;
       } else if ((words[at + META]! & WARMTH) === 0) {
         this.visit(at, 0, onDrop);
-        for (let chunk = (words[at + META]! & CHAINED) !== 0 ? words[at + 5]! : 0; chunk !== 0; ) {
-          const next = this.#chunks[chunk]!;
-          this.#giveChunk(chunk);
-          chunk = next;
-        }
+        if ((words[at + META]! & CHAINED) !== 0) this.#chunks.giveList(words[at + LIST]!);
         this.#close(at);
         return;
       } else {
@@ -282,29 +254,33 @@ export class Shard {
     words.fill(0, hole, hole + STRIDE);
   }
 
-  #takeChunk(next: number): number {
-    let chunk = this.#freeChunk;
-    if (chunk !== 0) {
-      this.#freeChunk = this.#chunks[chunk]!;
-    } else {
-      chunk = this.#chunkEnd * CHUNK;
-      this.#chunkEnd++;
+  /** Copy everything into tables of this size: entries to their places, their lists close together. */
+  #rebuild(capacity: number, chunkCapacity: number): void {
+    const { words } = this;
+    const chunks = this.#chunks;
+    this.#capacity = capacity;
+    this.words = new Uint32Array(capacity * STRIDE);
+    this.#chunks = new HolderChunks(chunkCapacity);
+    this.#hand = 0;
+    for (let from = 0; from < words.length; from += STRIDE) {
+      if (words[from + HOLDERS] === 0) continue;
+      const to = this.#free(mixKey(words[from]!, words[from + 1]!));
+      for (let i = 0; i < STRIDE; i++) this.words[to + i] = words[from + i]!;
+      if ((words[from + META]! & CHAINED) !== 0)
+        this.words[to + LIST] = this.#chunks.copyList(chunks, words[from + LIST]!);
     }
-    this.#chunks[chunk] = next;
-    return chunk;
   }
 
-  #giveChunk(chunk: number): void {
-    this.#chunks.fill(0, chunk, chunk + CHUNK);
-    this.#chunks[chunk] = this.#freeChunk;
-    this.#freeChunk = chunk;
+  get #hasPlace(): boolean {
+    return this.used + 1 <= this.#capacity * MAX_LOAD;
   }
 
-  #grownCapacity(): number {
-    return Math.ceil(this.#capacity * GROWTH);
+  get #grownCapacity(): number {
+    return this.#hasPlace ? this.#capacity : Math.ceil(this.#capacity * GROWTH);
   }
 
-  #grownChunks(): number {
-    return Math.ceil((this.#chunks.length / CHUNK) * GROWTH) * CHUNK;
+  get #grownChunks(): number {
+    const { hasRoom, capacity } = this.#chunks;
+    return hasRoom ? capacity : Math.ceil(capacity * GROWTH);
   }
 }

@@ -6,7 +6,7 @@
  * few slots instead of millions of entries, so it is done at once; the table sweeps the dead entries out later.
  * @module
  */
-import { rangeMistake } from "../errors.js";
+import { checkInteger, rangeMistake } from "../errors.js";
 
 /** What an entry under a slot says. `Removed` is a mark: this block's removal was seen, though its store was not. */
 export const Role = { Held: 0, Implied: 1, Removed: 2 } as const;
@@ -67,6 +67,7 @@ export class Slots {
   }
 
   openLine(owner: number, tier: number, group: number): HolderLine {
+    checkInteger("group", group, 0, 31);
     return {
       id: ++this.#lines,
       owner,

@@ -43,11 +43,15 @@ export class Tiers {
     if (medium === null) return 0;
     const known = this.#byMedium.get(medium);
     if (known !== undefined) return known;
-    const name =
-      this.names.length < MAX_TIERS ? (NAMES[medium.toUpperCase()] ?? medium.toLowerCase()) : "other";
+    const name = NAMES[medium.toUpperCase()] ?? medium.toLowerCase();
     let index = this.names.indexOf(name);
-    if (index < 0) index = this.names.push(name) - 1;
+    if (index < 0) index = this.names.length < MAX_TIERS ? this.names.push(name) - 1 : this.#other();
     if (this.#byMedium.size < 4 * MAX_TIERS) this.#byMedium.set(medium, index);
     return index;
+  }
+
+  #other(): number {
+    const index = this.names.indexOf("other");
+    return index < 0 ? this.names.push("other") - 1 : index;
   }
 }

@@ -1,0 +1,39 @@
+/**
+ * What a block index is made with, counts and hands out: types and limits.
+ * @module
+ */
+import type { HolderSink } from "./shard.js";
+
+/** Default memory limit: room for about 7 million blocks. */
+export const DEFAULT_MEMORY_LIMIT_BYTES: number = 256 * 2 ** 20;
+export const MIN_MEMORY_LIMIT_BYTES: number = 2 ** 20;
+
+/** Walks a lookup: the holders of each block in order, then whether to go on to the next. */
+export interface LookupSink extends HolderSink {
+  /** After the holders of block number `block` (none, if nobody holds it). Returns whether to look further. */
+  endBlock(block: number): boolean;
+}
+
+/** Entries since creation; an entry is one (block, line). */
+export interface IndexCounts {
+  /** Became resident. */
+  admissions: number;
+  /** Stored again while resident. */
+  duplicates: number;
+  /** Last copy removed. */
+  evictions: number;
+  /** Removals of a block that the line does not hold. */
+  unknownRemovals: number;
+  /** Voided by {@link BlockIndex.clear} or {@link BlockIndex.clearSuspects}. */
+  voided: number;
+  /** Dropped to keep the memory limit. */
+  dropped: number;
+  /** Duplicate counts that reached their maximum and no longer tell copies apart. */
+  saturated: number;
+}
+
+export interface BlockIndexOptions {
+  memoryLimitBytes?: number | undefined;
+  /** Called with the owner of each entry that the memory limit dropped. */
+  onDropped?: ((owner: number) => void) | undefined;
+}

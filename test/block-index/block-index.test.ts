@@ -1,0 +1,173 @@
+import { describe, expect, it } from "vitest";
+import { BlockIndex, type HolderLine, MIN_MEMORY_LIMIT_BYTES } from "../../src/block-index/index.js";
+import { collect } from "../support/naive-index.js";
+import { seeded } from "../support/random.js";
+
+const GPU = 0;
+const CPU = 1;
+
+/** Keys as engines have them: uniformly random. */
+function randomKeys(count: number, seed: number): Uint32Array {
+  const random = seeded(seed);
+  return Uint32Array.from({ length: 2 * count }, () => Math.floor(random() * 2 ** 32));
+}
+
+const holdersOf = (index: BlockIndex, keys: Uint32Array): number[] =>
+  collect(index, keys).map((at) => at.length);
+
+describe("the block index", () => {
+  it("keeps tiers of a pod apart: evicting from one leaves the other", () => {
+    const index = new BlockIndex();
+    const gpu = index.openLine(1, GPU, 0);
+    const cpu = index.openLine(1, CPU, 0);
+    const keys = randomKeys(4, 1);
+    index.add(gpu, keys);
+    index.add(cpu, keys);
+    index.evict(gpu, keys);
+    expect(collect(index, keys).flat()).toEqual(Array(4).fill("owner 1 tier 1 group 0: 1 held"));
+  });
+
+  it("keeps a block until as many copies are removed as were stored", () => {
+    const index = new BlockIndex();
+    const line = index.openLine(1, GPU, 0);
+    const keys = randomKeys(1, 2);
+    for (let copies = 0; copies < 3; copies++) index.add(line, keys);
+    index.evict(line, keys);
+    index.evict(line, keys);
+    expect(index.holds(line, keys[0]!, keys[1]!)).toBe(true);
+    index.evict(line, keys);
+    expect(index.holds(line, keys[0]!, keys[1]!)).toBe(false);
+    expect(index.counts).toMatchObject({ admissions: 1, duplicates: 2, evictions: 1, unknownRemovals: 0 });
+  });
+
+  it("does not count copies on a line that says not to", () => {
+    const index = new BlockIndex();
+    const line = index.openLine(1, GPU, 0);
+    line.countCopies = false;
+    const keys = randomKeys(1, 3);
+    for (let copies = 0; copies < 3; copies++) index.add(line, keys);
+    index.evict(line, keys);
+    expect(index.holds(line, keys[0]!, keys[1]!)).toBe(false);
+  });
+
+  it("gives up a count that reached its maximum at the next removal, and says so", () => {
+    const index = new BlockIndex();
+    const line = index.openLine(1, GPU, 0);
+    const keys = randomKeys(1, 4);
+    for (let copies = 0; copies < 5000; copies++) index.add(line, keys);
+    expect(index.counts.saturated).toBe(1);
+    index.evict(line, keys);
+    expect(index.holds(line, keys[0]!, keys[1]!)).toBe(false);
+  });
+
+  it("forgets no pod because a block has many holders", () => {
+    const index = new BlockIndex();
+    const keys = randomKeys(50, 5);
+    const lines = Array.from({ length: 1500 }, (_, owner) => index.openLine(owner + 1, GPU, 0));
+    for (const line of lines) index.add(line, keys);
+    expect(holdersOf(index, keys)).toEqual(Array(50).fill(1500));
+    for (const line of lines.slice(0, 1400)) index.evict(line, keys);
+    expect(holdersOf(index, keys)).toEqual(Array(50).fill(100));
+  });
+
+  it("voids a line at once, and the sweep frees its entries and its slot numbers for others", () => {
+    const index = new BlockIndex();
+    const stays = index.openLine(1, GPU, 0);
+    const comes = index.openLine(2, GPU, 0);
+    const kept = randomKeys(5000, 6);
+    index.add(stays, kept);
+    let slots = 0;
+    for (let generation = 0; generation < 400; generation++) {
+      const keys = randomKeys(2000, 100 + generation);
+      index.add(comes, keys);
+      slots = Math.max(slots, comes.slots[0]!);
+      index.clear(comes);
+      expect(holdersOf(index, keys.subarray(0, 20))).toEqual(Array(10).fill(0));
+    }
+    // 400 generations took 400 slots; numbers come back after one or two whole passes of the sweep.
+    expect(slots).toBeLessThan(350);
+    expect(holdersOf(index, kept)).toEqual(Array(5000).fill(1));
+    expect(index.blocks).toBeLessThan(5000 + 600 * 2000);
+    const last = randomKeys(2000, 9999);
+    index.add(comes, last);
+    expect(holdersOf(index, last)).toEqual(Array(2000).fill(1));
+  });
+
+  it("shrinks in use to what lives after everything else was voided and swept", () => {
+    const index = new BlockIndex();
+    const line = index.openLine(1, GPU, 0);
+    index.add(line, randomKeys(100_000, 7));
+    index.clear(line);
+    const working = index.openLine(2, GPU, 0);
+    const keys = randomKeys(1000, 8);
+    for (let i = 0; i < 600; i++) {
+      index.add(working, keys);
+      index.evict(working, keys);
+    }
+    expect(index.blocks).toBe(0);
+  });
+
+  it("stays within the memory limit, drops the coldest first and says whose they were", () => {
+    const dropped = new Map<number, number>();
+    const index = new BlockIndex({
+      memoryLimitBytes: 4 * 2 ** 20,
+      onDropped: (owner) => dropped.set(owner, (dropped.get(owner) ?? 0) + 1),
+    });
+    const hot = index.openLine(1, GPU, 0);
+    const cold = index.openLine(2, GPU, 0);
+    const prompt = randomKeys(500, 9);
+    index.add(hot, prompt);
+    for (let i = 0; i < 500; i++) {
+      index.add(cold, randomKeys(2000, 1000 + i));
+      expect(index.usedBytes).toBeLessThanOrEqual(index.memoryLimitBytes);
+      // Somebody asks for the prompt again and again, though it is never announced again.
+      if (i % 10 === 0) expect(holdersOf(index, prompt)).toEqual(Array(500).fill(1));
+    }
+    expect(index.counts.dropped).toBeGreaterThan(800_000);
+    expect(dropped.get(2)).toBe(index.counts.dropped);
+    expect(dropped.has(1)).toBe(false);
+    expect(index.slots.residents(cold) + 500).toBe(index.blocks);
+    expect(index.blocks).toBeGreaterThan(60_000);
+  });
+
+  it("stays within the memory limit when blocks have more and more holders", () => {
+    const index = new BlockIndex({ memoryLimitBytes: MIN_MEMORY_LIMIT_BYTES });
+    const keys = randomKeys(2000, 10);
+    for (let owner = 1; owner <= 400; owner++) index.add(index.openLine(owner, GPU, 0), keys);
+    expect(index.usedBytes).toBeLessThanOrEqual(index.memoryLimitBytes);
+    expect(index.counts.dropped).toBeGreaterThan(0);
+  });
+
+  it("counts what others reserve towards the limit", () => {
+    const index = new BlockIndex({ memoryLimitBytes: 2 * 2 ** 20 });
+    expect(index.reserve(2 * 2 ** 20)).toBe(false);
+    const free = index.memoryLimitBytes - index.usedBytes;
+    expect(index.reserve(free)).toBe(true);
+    expect(index.reserve(1)).toBe(false);
+    index.reserve(-free);
+    expect(index.reserve(1)).toBe(true);
+  });
+
+  it("ends a lookup where the sink wants no more", () => {
+    const index = new BlockIndex();
+    const line: HolderLine = index.openLine(1, GPU, 0);
+    const keys = randomKeys(10, 11);
+    index.add(line, keys);
+    const seen: number[] = [];
+    const ended = index.lookup(
+      keys,
+      {
+        holders: (block) => seen.push(block),
+        endBlock: (block) => block < 102,
+      },
+      100,
+    );
+    expect(ended).toBe(false);
+    expect(seen).toEqual([100, 101, 102]);
+  });
+
+  it("refuses a memory limit that holds nothing", () => {
+    expect(() => new BlockIndex({ memoryLimitBytes: 1000 })).toThrow(RangeError);
+    expect(() => new BlockIndex({ memoryLimitBytes: "1 GiB" as unknown as number })).toThrow(TypeError);
+  });
+});
