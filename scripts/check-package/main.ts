@@ -4,7 +4,7 @@
  *
  *     npm run check:package
  *
- * Reads `dist/`, which the npm script builds first. Needs the npm registry, nothing else.
+ * Reads `dist/`, which the npm script builds first (`precheck:package`). Needs the npm registry, nothing else.
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
