@@ -1,0 +1,25 @@
+/**
+ * Log lines: `2026-01-31T12:00:00.000Z  INFO  gateway  Got pod scores {"x-request-id": "…", "scores": null}`.
+ * @module
+ */
+
+export type Level = "INFO" | "WARN" | "ERROR";
+
+/** Writes one line: what happened, and its particulars. */
+export type Log = (level: Level, message: string, fields?: Readonly<Record<string, unknown>>) => void;
+
+/** @param write - given each line, without a line end */
+export function createLog(write: (line: string) => void): Log {
+  return (level, message, fields) => {
+    const tail = fields === undefined ? "" : ` ${spacedJson(fields)}`;
+    write(`${new Date().toISOString()}  ${level}  gateway  ${message}${tail}`);
+  };
+}
+
+/** JSON with a space after each colon and comma, on one line; fields that are undefined are left out. */
+export function spacedJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(spacedJson).join(", ")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  const fields = Object.entries(value).filter(([, field]) => field !== undefined);
+  return `{${fields.map(([name, field]) => `${JSON.stringify(name)}: ${spacedJson(field)}`).join(", ")}}`;
+}

@@ -1,0 +1,112 @@
+/**
+ * A request body → how much of its prompt each pod has.
+ * @module
+ */
+import type { Indexer, PodScores, TokenIds } from "kvblock";
+import { type ScoreInput, scoreInputFromOpenAI, truncateTokens } from "kvblock/tokenize";
+import type { Pod } from "./pods.js";
+import type { Usage } from "./usage.js";
+
+export interface Scoring {
+  /** Cached tokens by pod, tier-weighted: what pods of different block sizes are compared by. */
+  readonly tokens: ReadonlyMap<string, number>;
+  /** Matched blocks by pod, tier-weighted, matches only; null when nothing matches. */
+  readonly scores: Readonly<Record<string, number>> | null;
+  /** Cached tokens that are expected of a pod. */
+  predicted(pod: Pod): number;
+  /** Compare with what the pod says it was. */
+  observe(pod: Pod, usage: Usage): void;
+}
+
+/** A scoring that says nothing, for requests that are routed by load. */
+export const NOTHING_KNOWN: Scoring = {
+  tokens: new Map(),
+  scores: null,
+  predicted: () => 0,
+  observe: () => {},
+};
+
+export interface ScoringRequest {
+  /** The body, as it will be sent. */
+  readonly body: Uint8Array;
+  /** The base model's or the adapter's name. */
+  readonly model: string;
+  readonly pods: readonly Pod[];
+  readonly limitMs: number;
+}
+
+/**
+ * Null if the engine will not read its cache for this request.
+ *
+ * @throws whatever keeps the prompt from being scored, or a TimeoutError; the request can be routed all the same
+ */
+export async function score(indexer: Indexer, request: ScoringRequest): Promise<Scoring | null> {
+  const signal = AbortSignal.timeout(request.limitMs);
+  const late = new Promise<never>((_, reject) =>
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
+  );
+  return Promise.race([scoreBody(indexer, request, signal), late]);
+}
+
+async function scoreBody(
+  indexer: Indexer,
+  { body, model, pods }: ScoringRequest,
+  signal: AbortSignal,
+): Promise<Scoring | null> {
+  const input = scoreInputFromOpenAI(body);
+  if (!input.readsPrefixCache) return null;
+  const { cacheSalt, truncation } = input;
+  const answers = (await tokenize(indexer, model, input, signal)).map((tokens) =>
+    indexer.scoreTokens(truncateTokens(tokens, truncation), {
+      model,
+      pods: pods.map(({ name }) => name),
+      cacheSalt,
+    }),
+  );
+  return sumOf(answers, pods);
+}
+
+async function tokenize(
+  indexer: Indexer,
+  model: string,
+  input: ScoreInput,
+  signal: AbortSignal,
+): Promise<TokenIds[]> {
+  if (input.kind === "chat")
+    return [await indexer.tokenizeChat(input.messages, { ...input.options, model, signal })];
+  return Promise.all(
+    input.prompts.map((prompt) =>
+      typeof prompt === "string"
+        ? indexer.tokenizePrompt(prompt, { ...input.options, model, signal })
+        : prompt,
+    ),
+  );
+}
+
+/** A completions body may hold several prompts; all of them go to one pod. */
+function sumOf(answers: readonly PodScores[], pods: readonly Pod[]): Scoring {
+  const tokens = new Map<string, number>();
+  const scores: Record<string, number> = {};
+  for (const { name } of pods) {
+    const own = answers.map((answer) => answer.get(name));
+    const sum = own.reduce((total, found) => total + (found?.score ?? 0), 0);
+    if (sum === 0) continue;
+    scores[name] = sum;
+    tokens.set(
+      name,
+      own.reduce((total, found) => total + (found?.score ?? 0) * (found?.blockSize ?? 0), 0),
+    );
+  }
+  return {
+    tokens,
+    scores: tokens.size === 0 ? null : scores,
+    predicted: ({ name }) => answers.reduce((total, answer) => total + (answer.get(name)?.tokens ?? 0), 0),
+    observe(pod, { promptTokens, cachedTokens }) {
+      if (cachedTokens !== undefined) pod.reportsCached = true;
+      // The usage of several prompts is their sum, and says nothing of each.
+      if (answers.length !== 1) return;
+      const known = cachedTokens ?? (pod.reportsCached ? 0 : null);
+      answers[0]!.observe({ pod: pod.name, promptTokens, cachedTokens: known });
+    },
+  };
+}
