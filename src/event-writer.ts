@@ -8,7 +8,7 @@
 import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./block-index/index.js";
 import type { BlockRemoved, BlockStored, KvEvent } from "./events/index.js";
 import type { KeyClass, KeyClasses } from "./key-classes.js";
-import type { Publisher } from "./publishers.js";
+import type { Publisher } from "./publisher-state.js";
 import type { ExtraKey } from "./types.js";
 
 /** Attention kinds whose groups decide a prefix together: each must hold every block. An unnamed kind is full attention. */
@@ -209,7 +209,8 @@ export class EventWriter {
       publisher.loraAs = "id";
       changed = true;
     }
-    if (publisher.era === "offsets" && event.extraKeys !== null && hasBareIdentifier(event)) {
+    // Engines wrote offsets only after they began to announce extra keys (vLLM PR 36708 after PR 33304).
+    if (publisher.era === "offsets" && (!event.hasExtraKeysField || hasBareIdentifier(event))) {
       publisher.era = "identifiers";
       changed = true;
     }
@@ -219,8 +220,7 @@ export class EventWriter {
   #classOf(publisher: Publisher): KeyClass {
     if (publisher.mode === "tokens" || publisher.hashed === undefined)
       return this.#tokenClass(publisher, publisher.blockSize);
-    const { algorithm, root } = publisher.hashed;
-    return this.#classes.exact(algorithm, root, publisher.blockSize, publisher.era);
+    return this.#classes.exact(publisher.hashed, publisher.blockSize, publisher.era, publisher.loraAs);
   }
 
   #tokenClass(publisher: Publisher, blockSize: number): KeyClass {
@@ -269,7 +269,7 @@ function extraKeysOf(
  */
 function hasBareIdentifier(event: BlockStored): boolean {
   const first = event.parentKey === null ? 1 : 0;
-  return event.extraKeys!.some(
+  return (event.extraKeys ?? []).some(
     (keys, block) =>
       block >= first &&
       (keys ?? []).some((key, i) => typeof key === "string" && !(i === 0 && key === event.loraName)),

@@ -8,7 +8,7 @@ import type { BlockStored, KvEvent } from "./events/index.js";
 import { describeHashed, HashProber, isPlainRoot, startsWith } from "./identity.js";
 import type { KeyClasses } from "./key-classes.js";
 import type { ModelSettings, Models } from "./models.js";
-import type { Publisher } from "./publishers.js";
+import type { Publisher } from "./publisher-state.js";
 
 /** Plain roots that nothing reproduces, before `tokens` mode is settled. */
 const ROOTS_TO_SETTLE = 3;
@@ -67,6 +67,7 @@ export class IdentityFinder {
     if (publisher.keyClass === undefined) this.#checkBlockSize(publisher, event);
     if (publisher.mode !== "exact") return;
     publisher.hashed ??= configured(publisher.settings);
+    if (event.loraId !== null && event.loraName === null) this.#learnAdapters(publisher, event);
     if (publisher.verified || publisher.hashed === undefined || !isEvidence(event)) return;
     if (publisher.failedRoots >= ROOTS_TO_DIAGNOSE) return;
     const [hi, lo] = event.blockKeys as unknown as [number, number];
@@ -120,6 +121,21 @@ export class IdentityFinder {
       settled.push(publisher);
     }
     return settled;
+  }
+
+  /**
+   * Before v0.11.1 an adapter's integer id was hashed and announced; for some versions after that its name was hashed
+   * and still only the id announced. The hash itself tells which.
+   */
+  #learnAdapters(publisher: Publisher, event: BlockStored): void {
+    if (publisher.loraAs === "id" || publisher.hashed === undefined) return;
+    if (!isWhole(event) || event.parentKey !== null || event.loraId === null) return;
+    const [hi, lo] = event.blockKeys as unknown as [number, number];
+    const { algorithm, root } = publisher.hashed;
+    const hasher = this.#options.classes.hasher(algorithm, root, event.blockSize);
+    if (!startsWith(hasher, event.tokenIds, hi, lo, [event.loraId])) return;
+    publisher.loraAs = "id";
+    publisher.keyClass = undefined;
   }
 
   #probe(publisher: Publisher, event: BlockStored): void {

@@ -9,14 +9,8 @@
  */
 import type { BlockStored } from "./events/index.js";
 import { type BlockHasher, HASH_ALGORITHMS, VLLM_DEFAULT_SEED } from "./hash/index.js";
-import { type ChainRoot, type KeyClasses, rootName } from "./key-classes.js";
-import type { HashAlgorithm, TokenIds } from "./types.js";
-
-/** An algorithm and where its chain starts. */
-export interface Hashed {
-  readonly algorithm: HashAlgorithm;
-  readonly root: ChainRoot;
-}
+import { type Hashed, type KeyClasses, rootName } from "./key-classes.js";
+import type { ExtraKey, TokenIds } from "./types.js";
 
 /**
  * Seeds tried when none is known: vLLM's fixed default, what people set, and what `PYTHONHASHSEED=random` and an empty
@@ -95,8 +89,15 @@ export class HashProber {
 }
 
 /** Whether the chain's first block has this key. */
-export function startsWith(hasher: BlockHasher, tokens: TokenIds, hi: number, lo: number): boolean {
-  const keys = hasher.toKeys(hasher.hashTokens(tokens.slice(0, hasher.blockSize)));
+export function startsWith(
+  hasher: BlockHasher,
+  tokens: TokenIds,
+  hi: number,
+  lo: number,
+  extraKeys: readonly ExtraKey[] | null = null,
+): boolean {
+  const first = tokens.slice(0, hasher.blockSize);
+  const keys = hasher.toKeys(hasher.hashTokens(first, { extraKeys: [extraKeys] }));
   return keys[0] === hi && keys[1] === lo;
 }
 

@@ -11,6 +11,12 @@ import type { ExtraKeysEra, HashAlgorithm } from "./types.js";
 /** The start of an exact chain: a seed, the raw NONE_HASH, or nothing where the algorithm has none. */
 export type ChainRoot = { readonly seed: string } | { readonly noneHash: Uint8Array } | Record<string, never>;
 
+/** An algorithm and where its chain starts. */
+export interface Hashed {
+  readonly algorithm: HashAlgorithm;
+  readonly root: ChainRoot;
+}
+
 export interface KeyClass {
   readonly chain: BlockChain;
   /** The engine's algorithm; null for own keys (`tokens` mode). */
@@ -34,13 +40,13 @@ export class KeyClasses {
     this.#hashing = hashing;
   }
 
-  exact(algorithm: HashAlgorithm, root: ChainRoot, blockSize: number, era: ExtraKeysEra): KeyClass {
-    const name = `${algorithm} ${rootName(root)} ${blockSize} ${era}`;
+  exact({ algorithm, root }: Hashed, blockSize: number, era: ExtraKeysEra, loraAs: "name" | "id"): KeyClass {
+    const name = `${algorithm} ${rootName(root)} ${blockSize} ${era} ${loraAs}`;
     return this.#intern(name, () => ({
       chain: this.hasher(algorithm, root, blockSize),
       algorithm,
       era,
-      loraAs: "name",
+      loraAs,
       tellsExtraKeys: true,
     }));
   }
