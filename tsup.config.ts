@@ -19,6 +19,8 @@ export default defineConfig({
   format: ["esm"],
   target: "node20",
   platform: "node",
+  // tsup leaves dependencies and peers out by itself, but not optional ones.
+  external: ["zeromq"],
   dts: true,
   sourcemap: true,
   clean: true,

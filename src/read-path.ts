@@ -12,7 +12,8 @@ import { blockExtraKeys } from "./hash/index.js";
 import type { KeyClass } from "./key-classes.js";
 import { LatencyHistogram } from "./metrics.js";
 import type { Models } from "./models.js";
-import type { Publisher, Publishers } from "./publishers.js";
+import type { Publisher } from "./publisher-state.js";
+import type { Publishers } from "./publishers.js";
 import { type Candidate, type Match, PrefixScorer, podScores } from "./score/index.js";
 import type { PodScore, PodScores, ScoreRequest, TokenIds, Usage } from "./types.js";
 

@@ -10,7 +10,7 @@ import {
   type TransportSnapshot,
 } from "./events/index.js";
 import { ingest } from "./ingest.js";
-import type { Publisher } from "./publishers.js";
+import type { Publisher } from "./publisher-state.js";
 import type { KvFrame } from "./types.js";
 
 /** Options of a socket of our own; see {@link EventSocketOptions}. */

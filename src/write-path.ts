@@ -11,7 +11,8 @@ import { decodeEventBatch, type EventBatch, type KvEvent, parseTopic } from "./e
 import { IdentityFinder } from "./identity-finder.js";
 import type { KeyClasses } from "./key-classes.js";
 import type { Models } from "./models.js";
-import { MAX_PUBLISHERS, Publisher, type Publishers } from "./publishers.js";
+import { Publisher } from "./publisher-state.js";
+import { MAX_PUBLISHERS, type Publishers } from "./publishers.js";
 import type { KvFrame } from "./types.js";
 
 export interface WritePathOptions {
@@ -62,7 +63,13 @@ export class WritePath {
     if (pod === null || named === null || pod === "" || named === "") return this.#rejectTopic(frame);
     const batch = decodeEventBatch(frame.payload);
     const { model } = this.#options.models.resolve(named);
-    const publisher = this.#publisher(pod, model, frame.dataParallelRank ?? batch.dataParallelRank ?? 0);
+    const rank = frame.dataParallelRank ?? batch.dataParallelRank ?? this.#rankOfBroken(pod, model, batch);
+    if (rank === undefined) {
+      // Whose it was is not known, but its number is missing in the right publisher's sequence: it will be seen as a gap.
+      this.skip("unattributed-frame");
+      return undefined;
+    }
+    const publisher = this.#publisher(pod, model, rank);
     if (publisher === undefined) return this.#rejectFrame(frame, "too-many-publishers");
     publisher.frames++;
     publisher.lastFrameAt = frame.receivedAt;
@@ -107,6 +114,13 @@ export class WritePath {
     const publisher = new Publisher({ pod, model, dataParallelRank: rank, owner }, settings, index, tiers);
     publishers.add(publisher);
     return publisher;
+  }
+
+  /** The rank where the batch does not say: 0, but a batch that broke off before saying it may be any known rank's. */
+  #rankOfBroken(pod: string, model: string, batch: EventBatch): number | undefined {
+    if (batch.failed === null || batch.failed.reason === "trailing-bytes") return 0;
+    const ranks = this.#options.publishers.ofModel(model).filter((publisher) => publisher.pod === pod);
+    return ranks.length > 1 ? undefined : (ranks[0]?.dataParallelRank ?? 0);
   }
 
   /** Whether the frame is to be applied. */

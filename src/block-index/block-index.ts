@@ -13,6 +13,7 @@ import {
   type IndexCounts,
   type LookupSink,
   MIN_MEMORY_LIMIT_BYTES,
+  zeroCounts,
 } from "./index-types.js";
 import { COUNT_BITS, type HolderSink, MAX_COUNT, mixKey, Shard } from "./shard.js";
 import { type HolderLine, Role, Slots } from "./slots.js";
@@ -24,15 +25,7 @@ const BLOCKS_PER_SWEEP = 256;
 /** Keys are u32 pairs `[hi, lo]`, end to end; ranges are in blocks. No method allocates per block. */
 export class BlockIndex {
   readonly slots: Slots = new Slots();
-  readonly counts: IndexCounts = {
-    admissions: 0,
-    duplicates: 0,
-    evictions: 0,
-    unknownRemovals: 0,
-    voided: 0,
-    dropped: 0,
-    saturated: 0,
-  };
+  readonly counts: IndexCounts = zeroCounts();
   readonly memoryLimitBytes: number;
   readonly #shards: Shard[] = Array.from({ length: 2 ** SHARD_BITS }, () => new Shard());
   readonly #dropped: HolderSink;
@@ -191,10 +184,7 @@ export class BlockIndex {
 
   /** Void one block of the line, whatever its count. */
   forget(line: HolderLine, hi: number, lo: number): void {
-    const mixed = mixKey(hi, lo);
-    const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
-    const at = shard.find(hi, lo, mixed);
-    const holder = at < 0 ? -1 : shard.holderOf(at, line.id, this.slots.line);
+    const { shard, at, holder } = this.#find(line, hi, lo);
     if (holder < 0) return;
     const slot = shard.wordAt(holder) >>> COUNT_BITS;
     this.slots.resident[slot]!--;
@@ -204,10 +194,7 @@ export class BlockIndex {
 
   /** Whether the line holds the block (a mark is not holding). */
   holds(line: HolderLine, hi: number, lo: number): boolean {
-    const mixed = mixKey(hi, lo);
-    const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
-    const at = shard.find(hi, lo, mixed);
-    const holder = at < 0 ? -1 : shard.holderOf(at, line.id, this.slots.line);
+    const { shard, holder } = this.#find(line, hi, lo);
     return holder >= 0 && this.slots.role[shard.wordAt(holder) >>> COUNT_BITS] !== Role.Removed;
   }
 
@@ -246,6 +233,13 @@ export class BlockIndex {
       if (!sink.endBlock(block)) return false;
     }
     return true;
+  }
+
+  #find(line: HolderLine, hi: number, lo: number): { shard: Shard; at: number; holder: number } {
+    const mixed = mixKey(hi, lo);
+    const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
+    const at = shard.find(hi, lo, mixed);
+    return { shard, at, holder: at < 0 ? -1 : shard.holderOf(at, line.id, this.slots.line) };
   }
 
   /** The shard of a key, with room for one more entry and one more holder. */

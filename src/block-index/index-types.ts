@@ -37,3 +37,15 @@ export interface BlockIndexOptions {
   /** Called with the owner of each entry that the memory limit dropped. */
   onDropped?: ((owner: number) => void) | undefined;
 }
+
+export function zeroCounts(): IndexCounts {
+  return {
+    admissions: 0,
+    duplicates: 0,
+    evictions: 0,
+    unknownRemovals: 0,
+    voided: 0,
+    dropped: 0,
+    saturated: 0,
+  };
+}

@@ -63,7 +63,6 @@ export function takeBlockStored(cursor: MsgpackCursor, shape: EventShape): Block
     type: "BlockStored",
     blockKeys: UNREAD,
     parentKey: null,
-    parentDigest: null,
     tokenIds: UNREAD,
     blockSize: -1,
     loraId: null,
@@ -118,7 +117,7 @@ function takeStoredField(cursor: MsgpackCursor, name: string, event: Draft<Block
       event.blockKeys = takeBlockKeys(cursor);
       break;
     case "parent_block_hash":
-      takeParent(cursor, event);
+      event.parentKey = takeParent(cursor);
       break;
     case "token_ids":
       event.tokenIds = takeTokenIds(cursor);
@@ -174,17 +173,10 @@ function takeBlockKeys(cursor: MsgpackCursor): Uint32Array {
   return keys;
 }
 
-function takeParent(cursor: MsgpackCursor, event: Draft<BlockStored>): void {
-  event.parentKey = null;
-  event.parentDigest = null;
-  if (cursor.takeNil()) return;
-  const start = cursor.at;
+function takeParent(cursor: MsgpackCursor): BlockStored["parentKey"] {
+  if (cursor.takeNil()) return null;
   if (!cursor.hash(parentLanes, 0)) badHash("parent_block_hash");
-  event.parentKey = [parentLanes[0]!, parentLanes[1]!];
-  const end = cursor.at;
-  cursor.at = start;
-  event.parentDigest = cursor.binary() ?? null;
-  cursor.at = end;
+  return [parentLanes[0]!, parentLanes[1]!];
 }
 
 function takeTokenIds(cursor: MsgpackCursor): Uint32Array {

@@ -17,8 +17,6 @@ export interface BlockStored {
   readonly blockKeys: Uint32Array;
   /** Key `[hi, lo]` of the block before the first; null at a prompt's start, and where the engine does not say. */
   readonly parentKey: readonly [hi: number, lo: number] | null;
-  /** The parent's hash in full, when the engine announces bytes (it continues a chain); null when integers. */
-  readonly parentDigest: Uint8Array | null;
   /**
    * Tokens of the whole range. More than `blockSize` × blocks where the engine kept only some blocks of the range,
    * none where it does not say them (offload tiers): check the lengths before pairing tokens with keys.

@@ -72,10 +72,7 @@ const REMOVED = ["block_hashes", "medium", "group_idx"];
 const keys = (v: Value): Uint32Array => Uint32Array.from(list(v).flatMap(key));
 const readStored: Record<string, (v: Value, event: Record<string, Value>) => void> = {
   block_hashes: (v, e) => (e.blockKeys = keys(v)),
-  parent_block_hash: (v, e) => {
-    e.parentKey = orNull(key)(v);
-    e.parentDigest = v instanceof Uint8Array ? Uint8Array.from(v) : null;
-  },
+  parent_block_hash: (v, e) => (e.parentKey = orNull(key)(v)),
   token_ids: (v, e) => {
     const tokens = list(v);
     for (const token of tokens)
@@ -117,7 +114,6 @@ function mapEvent(v: Value): Outcome {
           ...Object.fromEntries(
             [
               "parentKey",
-              "parentDigest",
               "loraId",
               "loraName",
               "medium",

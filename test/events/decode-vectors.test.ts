@@ -44,10 +44,6 @@ function expected(row: Row, fields: Record<string, unknown>, position: number): 
     type: "BlockStored",
     blockKeys,
     parentKey: parent === null ? null : keyOf(parent),
-    parentDigest:
-      parent !== null && typeof parent === "object" && "bytes" in parent
-        ? Uint8Array.from(Buffer.from(parent.bytes, "hex"))
-        : null,
     tokenIds: Uint32Array.from(fields.token_ids as number[]),
     blockSize: fields.block_size as number,
     loraId: (fields.lora_id ?? null) as number | null,

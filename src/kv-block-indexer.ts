@@ -1,0 +1,259 @@
+/**
+ * The indexer's own works: the parts, made and joined.
+ * @module
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { BlockIndex, Tiers } from "./block-index/index.js";
+import { Diagnostics } from "./diagnostics.js";
+import { KvBlockError } from "./errors.js";
+import type { Indexer } from "./indexer.js";
+import { ingest } from "./ingest.js";
+import type { KeyClasses } from "./key-classes.js";
+import { LookupWatch } from "./lookup-watch.js";
+import { Models } from "./models.js";
+import { DEFAULT_MAX_FRAME_BYTES, type IndexerOptions, withDefaultWeights } from "./options.js";
+import { Publishers } from "./publishers.js";
+import { ReadPath } from "./read-path.js";
+import { openSubscription, type SubscribeOptions, type Subscription } from "./subscription.js";
+import { Tokenizers } from "./tokenizers.js";
+import type {
+  ChatMessage,
+  ChatOptions,
+  Diagnostic,
+  EncodeOptions,
+  IndexStats,
+  KvFrame,
+  PodScores,
+  PodStatus,
+  ScoreRequest,
+  TokenIds,
+} from "./types.js";
+import { WritePath } from "./write-path.js";
+
+/** Dropped entries between two looks at the memory diagnostic. */
+const DROPS_PER_REPORT = 65_536;
+
+export class KvBlockIndexer implements Indexer {
+  readonly #index: BlockIndex;
+  readonly #tiers = new Tiers();
+  readonly #publishers = new Publishers();
+  readonly #diagnostics: Diagnostics;
+  readonly #writePath: WritePath;
+  readonly #readPath: ReadPath;
+  readonly #tokenizers: Tokenizers;
+  readonly #subscriptions = new Set<Subscription>();
+  readonly #applying = new Set<Promise<void>>();
+  readonly #clock: () => number;
+  readonly #stopwatch = (): number => performance.now();
+  #closed = false;
+
+  constructor(options: IndexerOptions, classes: KeyClasses) {
+    const models = new Models(options);
+    const publishers = this.#publishers;
+    const tiers = this.#tiers;
+    const clock = options.clock ?? Date.now;
+    const diagnostics = new Diagnostics(options.onDiagnostic);
+    const index = new BlockIndex({
+      memoryLimitBytes: options.memoryLimitBytes,
+      onDropped: (owner) => this.#noteDropped(owner),
+    });
+    const writePath = new WritePath({
+      index,
+      tiers,
+      classes,
+      models,
+      publishers,
+      diagnostics,
+      maxFrameBytes: options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES,
+    });
+    const watch = new LookupWatch({ publishers, models, diagnostics, writePath, clock });
+    this.#index = index;
+    this.#clock = clock;
+    this.#diagnostics = diagnostics;
+    this.#writePath = writePath;
+    this.#readPath = new ReadPath({
+      index,
+      tiers,
+      models,
+      publishers,
+      diagnostics,
+      tierWeights: withDefaultWeights(options.tierWeights),
+      clock,
+      stopwatch: this.#stopwatch,
+      onPrompt: (model, tokens) => {
+        for (const publisher of writePath.identity.offerPrompt(model, tokens)) writePath.release(publisher);
+      },
+      onAnswer: (query, scores) => watch.answered(query, scores),
+    });
+    this.#tokenizers = new Tokenizers(options.tokenizers, models, diagnostics);
+  }
+
+  apply(frame: KvFrame): void {
+    this.#apply(frame);
+  }
+
+  async applyAll(
+    frames: Iterable<KvFrame> | AsyncIterable<KvFrame>,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    this.#checkOpen();
+    const run = ingest(frames, (frame) => this.#apply(frame), this.#stopwatch, options.signal);
+    this.#applying.add(run);
+    try {
+      await run;
+    } finally {
+      this.#applying.delete(run);
+    }
+  }
+
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#applying);
+    for (let seen = -1; seen !== this.#writePath.frames; ) {
+      seen = this.#writePath.frames;
+      await nextTurn();
+      await nextTurn();
+    }
+  }
+
+  async subscribe(options: SubscribeOptions): Promise<Subscription> {
+    this.#checkOpen();
+    const subscription = await openSubscription(options, {
+      apply: (frame) => this.#apply(frame),
+      clock: this.#clock,
+      stopwatch: this.#stopwatch,
+      onRejected: (error, source) => {
+        this.#writePath.skip("malformed-message");
+        this.#diagnostics.raise({
+          code: "frame-rejected",
+          severity: "warning",
+          message: `A message from ${source} is no event frame: ${error.message}`,
+          fix: "Check that the endpoint is the engine's event publisher.",
+          evidence: { source },
+        });
+      },
+      onFailed: (error, endpoints) =>
+        this.#diagnostics.raise({
+          code: "subscription-failed",
+          severity: "error",
+          message: `A subscription ended: ${error instanceof Error ? error.message : String(error)}`,
+          fix: "Subscribe again.",
+          evidence: { endpoints },
+        }),
+    });
+    if (this.#closed) {
+      await subscription.close();
+      this.#checkOpen();
+    }
+    this.#subscriptions.add(subscription);
+    const forget = (): boolean => this.#subscriptions.delete(subscription);
+    subscription.ended.then(forget, forget);
+    return subscription;
+  }
+
+  scoreTokens(tokens: TokenIds, request: ScoreRequest): PodScores {
+    this.#checkOpen();
+    return this.#readPath.score(tokens, request);
+  }
+
+  async scorePrompt(prompt: string, request: ScoreRequest & EncodeOptions): Promise<PodScores> {
+    const { addSpecialTokens, signal, ...score } = request;
+    return this.scoreTokens(
+      await this.tokenizePrompt(prompt, { model: request.model, addSpecialTokens, signal }),
+      score,
+    );
+  }
+
+  async scoreChat(messages: readonly ChatMessage[], request: ScoreRequest & ChatOptions): Promise<PodScores> {
+    const { model, pods, loraName, cacheSalt, multimodal, ...chat } = request;
+    const tokens = await this.tokenizeChat(messages, { model, ...chat });
+    return this.scoreTokens(tokens, { model, pods, loraName, cacheSalt, multimodal });
+  }
+
+  tokenizePrompt(prompt: string, request: { model: string } & EncodeOptions): Promise<TokenIds> {
+    return this.#tokenizers.encode(prompt, request);
+  }
+
+  tokenizeChat(
+    messages: readonly ChatMessage[],
+    request: { model: string } & ChatOptions,
+  ): Promise<TokenIds> {
+    return this.#tokenizers.encodeChat(messages, request);
+  }
+
+  pods(): PodStatus[] {
+    const now = this.#clock();
+    return Array.from(this.#publishers, (publisher) => publisher.status(now)).sort(
+      (a, b) => compare(a.model, b.model) || compare(a.pod, b.pod) || a.dataParallelRank - b.dataParallelRank,
+    );
+  }
+
+  stats(): IndexStats {
+    const { admissions, duplicates, evictions, voided, dropped, saturated } = this.#index.counts;
+    const { lookups, hits, latency, accuracy } = this.#readPath;
+    return {
+      admissions,
+      duplicates,
+      evictions,
+      voided,
+      dropped,
+      saturated,
+      lookups,
+      hits,
+      lookupLatency: latency.snapshot(),
+      frames: this.#writePath.frames,
+      events: { ...this.#writePath.events },
+      skips: { ...this.#writePath.skips },
+      blocks: this.#index.blocks,
+      memory: { usedBytes: this.#index.usedBytes, limitBytes: this.#index.memoryLimitBytes },
+      accuracy: { ...accuracy },
+    };
+  }
+
+  diagnose(): Diagnostic[] {
+    return this.#diagnostics.list();
+  }
+
+  removePod(pod: string): boolean {
+    for (const publisher of this.#publishers)
+      if (publisher.pod === pod) this.#writePath.identity.undecided.delete(publisher);
+    this.#diagnostics.forgetPod(pod);
+    return this.#publishers.removePod(pod) > 0;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(Array.from(this.#subscriptions, (subscription) => subscription.close()));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #apply(frame: KvFrame): ReturnType<WritePath["apply"]> {
+    if (!this.#closed) return this.#writePath.apply(frame);
+    this.#writePath.skip("closed");
+    return undefined;
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new KvBlockError("ERR_KVBLOCK_CLOSED", "The indexer is closed.");
+  }
+
+  #noteDropped(owner: number): void {
+    const publisher = this.#publishers.byOwner(owner);
+    if (publisher?.complete) publisher.markIncomplete();
+    // Dropping goes on block by block once it has begun: told at its beginning, its evidence renewed now and then.
+    if (this.#index.counts.dropped % DROPS_PER_REPORT !== 1) return;
+    this.#diagnostics.raise({
+      code: "memory-limit",
+      severity: "warning",
+      message: `The index reached its limit of ${this.#index.memoryLimitBytes} bytes; the coldest blocks are dropped.`,
+      fix: "Raise memoryLimitBytes: about 36 bytes per block and 5 per further holder.",
+      evidence: { limitBytes: this.#index.memoryLimitBytes, usedBytes: this.#index.usedBytes },
+    });
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,239 @@
+/**
+ * One publisher: the event stream of a pod's data-parallel rank serving a model, and everything known about it.
+ * @module
+ */
+import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./block-index/index.js";
+import type { BlockStored, KvEvent } from "./events/index.js";
+import type { Hashed, KeyClass } from "./key-classes.js";
+import type { ModelSettings } from "./models.js";
+import { HandleMap, ParkedStores, SequenceTracker } from "./publisher/index.js";
+import type { ExtraKeysEra, PodStatus, PublisherState } from "./types.js";
+
+export class Publisher {
+  readonly pod: string;
+  readonly model: string;
+  readonly dataParallelRank: number;
+  /** Its number as the block index's owner, >= 1. */
+  readonly owner: number;
+  readonly settings: ModelSettings;
+
+  sequence: SequenceTracker = new SequenceTracker();
+  generation = 0;
+  /** Every event of this generation was seen and kept. */
+  complete = true;
+  /** Frames were lost and nothing has made up for it. */
+  gapped = false;
+  /** The transport says that the engine cannot be heard. */
+  unreachable = false;
+  lastFrameAt: number | null = null;
+
+  mode: "exact" | "tokens" | "undecided";
+  /** In exact mode: the engine's algorithm and seed. */
+  hashed: Hashed | undefined;
+  /** Exact mode: a plain root came out as computed. */
+  verified = false;
+  /** Plain roots that nothing reproduced. */
+  failedRoots = 0;
+  /** Events that wait until the mode is settled, in order. */
+  held: KvEvent[] = [];
+  heldBytes = 0;
+  heldFrames = 0;
+
+  /** Tokens per block: 0 until learned. */
+  blockSize: number;
+  era: ExtraKeysEra = "offsets";
+  loraAs: "name" | "id" = "name";
+  tellsExtraKeys = true;
+  /** What its blocks are keyed by; undefined until the mode and the block size are known. */
+  keyClass: KeyClass | undefined;
+
+  /** Full-attention-like groups seen, as bits: all must hold a block. */
+  groups = 0;
+  /** Other groups (sliding window, state), as bits: they make a match an upper bound. */
+  otherGroups = 0;
+  readonly handles: HandleMap;
+  /** `tokens` mode on wires without extra keys: own key → the handle that it was reached by. */
+  readonly reached: HandleMap;
+  /** Own keys reached by two handles: nobody can say which of them a prompt would hit. */
+  readonly ambiguous = new Set<bigint>();
+  readonly parked: ParkedStores<BlockStored> = new ParkedStores();
+
+  frames = 0;
+  gaps = 0;
+  lostFrames = 0n;
+  duplicateFrames = 0;
+  lateFrames = 0;
+  restarts = 0;
+
+  readonly #index: BlockIndex;
+  readonly #tiers: Tiers;
+  /** By tier and group. */
+  readonly #lines = new Map<number, HolderLine>();
+
+  constructor(
+    identity: { pod: string; model: string; dataParallelRank: number; owner: number },
+    settings: ModelSettings,
+    index: BlockIndex,
+    tiers: Tiers,
+  ) {
+    this.pod = identity.pod;
+    this.model = identity.model;
+    this.dataParallelRank = identity.dataParallelRank;
+    this.owner = identity.owner;
+    this.settings = settings;
+    this.#index = index;
+    this.#tiers = tiers;
+    this.blockSize = settings.blockSize;
+    this.mode = settings.hash.mode === "auto" ? "undecided" : settings.hash.mode;
+    const memory = {
+      reserve: (bytes: number) => index.reserve(bytes),
+      isHeld: (hi: number, lo: number) => this.holdsAnywhere(hi, lo),
+    };
+    this.handles = new HandleMap(memory);
+    this.reached = new HandleMap({ ...memory, isHeld: () => true });
+  }
+
+  get state(): PublisherState {
+    if (this.unreachable) return "stale";
+    if (this.frames === 0) return "unknown";
+    if (this.mode === "undecided") return "catching-up";
+    return this.gapped ? "partial" : "live";
+  }
+
+  /** Blocks never heard of may be passed over: history is incomplete, and the engine's own keys name whole prefixes. */
+  get implyAncestors(): boolean {
+    return this.mode === "exact" && !this.complete;
+  }
+
+  /** The line of a tier and group; made when first needed. */
+  line(tier: number, group: number): HolderLine {
+    const name = tier * 32 + group;
+    let line = this.#lines.get(name);
+    if (line === undefined) {
+      line = this.#index.openLine(this.owner, tier, group);
+      line.countCopies = this.settings.duplicates === "count";
+      line.leaveMarks = this.implyAncestors;
+      this.#lines.set(name, line);
+    }
+    return line;
+  }
+
+  /** The line, unless the publisher never stored anything there. */
+  knownLine(tier: number, group: number): HolderLine | undefined {
+    return this.#lines.get(tier * 32 + group);
+  }
+
+  holdsAnywhere(hi: number, lo: number): boolean {
+    for (const line of this.#lines.values()) if (this.#index.holds(line, hi, lo)) return true;
+    return false;
+  }
+
+  /** Hold a block no more, however many copies there are. */
+  forget(hi: number, lo: number): void {
+    for (const line of this.#lines.values()) this.#index.forget(line, hi, lo);
+  }
+
+  /** Blocks held, all tiers and groups. */
+  get residents(): number {
+    let sum = 0;
+    for (const line of this.#lines.values()) sum += this.#index.slots.residents(line);
+    return sum;
+  }
+
+  /** Something was lost: what is known is no longer all there is. */
+  markIncomplete(): void {
+    this.complete = false;
+    for (const line of this.#lines.values()) line.leaveMarks = this.implyAncestors;
+  }
+
+  /** Frames were lost: entries may be gone without our knowing. */
+  markGap(): void {
+    this.gapped = true;
+    this.markIncomplete();
+    for (const line of this.#lines.values()) this.#index.makeSuspect(line);
+  }
+
+  /** The engine's own tier was cleared: void it. With no other tier in use, all that is there is known again. */
+  clearEngineTier(): void {
+    let others = 0;
+    for (const line of this.#lines.values()) {
+      if (this.#tiers.names[line.tier] === ENGINE_TIER) this.#index.clear(line);
+      else others += this.#index.slots.residents(line);
+    }
+    this.ambiguous.clear();
+    this.reached.clear();
+    this.parked.clear();
+    if (others > 0) return;
+    this.handles.clear();
+    this.complete = true;
+    this.gapped = false;
+    for (const line of this.#lines.values()) line.leaveMarks = false;
+  }
+
+  /** Void everything, at once: the engine process that held it is gone. */
+  voidAll(): void {
+    for (const line of this.#lines.values()) this.#index.clear(line);
+    this.#lines.clear();
+    this.handles.clear();
+    this.reached.clear();
+    this.ambiguous.clear();
+    this.parked.clear();
+    this.releaseHeld();
+    this.groups = this.otherGroups = 0;
+  }
+
+  /** A new engine process: whatever was learned of the old one may be otherwise now. */
+  restart(): void {
+    this.voidAll();
+    this.generation++;
+    this.restarts++;
+    this.complete = true;
+    this.gapped = false;
+    this.verified = false;
+    this.failedRoots = 0;
+    this.blockSize = this.settings.blockSize;
+    this.mode = this.settings.hash.mode === "auto" ? "undecided" : this.settings.hash.mode;
+    this.hashed = undefined;
+    this.keyClass = undefined;
+    this.era = "offsets";
+    this.loraAs = "name";
+    this.tellsExtraKeys = true;
+  }
+
+  /** Take the held events, and give their memory back. */
+  releaseHeld(): KvEvent[] {
+    this.#index.reserve(-this.heldBytes);
+    this.heldBytes = this.heldFrames = 0;
+    return this.held.splice(0);
+  }
+
+  status(now: number): PodStatus {
+    const blocks: Record<string, number> = {};
+    for (const line of this.#lines.values()) {
+      const tier = this.#tiers.names[line.tier]!;
+      blocks[tier] = (blocks[tier] ?? 0) + this.#index.slots.residents(line);
+    }
+    return {
+      pod: this.pod,
+      model: this.model,
+      dataParallelRank: this.dataParallelRank,
+      state: this.state,
+      complete: this.complete && this.frames > 0,
+      generation: this.generation,
+      mode: this.mode,
+      algorithm: this.mode === "exact" ? (this.hashed?.algorithm ?? null) : null,
+      blockSize: this.blockSize,
+      blocks,
+      lastSeq: this.sequence.last?.toString() ?? null,
+      lastEventAgeMs: this.lastFrameAt === null ? null : Math.max(0, now - this.lastFrameAt),
+      frames: this.frames,
+      gaps: this.gaps,
+      lostFrames: Number(this.lostFrames),
+      duplicateFrames: this.duplicateFrames,
+      lateFrames: this.lateFrames,
+      restarts: this.restarts,
+      heldFrames: this.heldFrames,
+      parkedStores: this.parked.size,
+    };
+  }
+}
