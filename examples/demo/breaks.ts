@@ -2,7 +2,7 @@
  * The mistakes that end in zero hits in the field, made for real, and the diagnostic that each must raise.
  * @module
  */
-import type { DiagnosticCode, HashOptions } from "kvblock";
+import type { DiagnosticCode, HashAlgorithm, HashOptions } from "kvblock";
 
 export const MISTAKES = ["seed", "block-size", "salt", "pod-name"] as const;
 
@@ -25,15 +25,18 @@ export interface Mistake {
   readonly topicPod?: ((index: number) => string) | undefined;
 }
 
-/** @param hash - what the gateway would rightly be configured with: the engines' own algorithm and seed */
-export function mistake(name: MistakeName, hash: HashOptions): Mistake {
+/**
+ * @param algorithm - the engines' own
+ * @param hash - what the gateway is rightly told
+ */
+export function mistake(name: MistakeName, algorithm: HashAlgorithm, hash: HashOptions): Mistake {
   switch (name) {
     case "seed":
       return {
         story: "The gateway is told another PYTHONHASHSEED than the engines have.",
         diagnostic: "hash-not-reproduced",
         harmless: false,
-        hash: { mode: "exact", algorithm: "sha256_cbor", seed: "wrong" },
+        hash: { mode: "exact", algorithm, seed: "wrong" },
       };
     case "block-size":
       return {
