@@ -29,12 +29,25 @@ export class Diagnostics {
     const diagnostic: Diagnostic = { ...finding, count: (before?.count ?? 0) + 1 };
     if (before === undefined && this.#standing.size >= MAX_STANDING) return;
     this.#standing.set(key, diagnostic);
-    if (before === undefined) this.#tell(diagnostic);
+    if (before !== undefined) return;
+    try {
+      this.#tell(diagnostic);
+    } catch (error) {
+      // The host's own mistake must not end the frame or the lookup that the finding came from.
+      process.emitWarning(`onDiagnostic threw: ${String(error)}`, { type: "KvBlockDiagnostic" });
+    }
   }
 
   /** The cause has ended: it stands no longer, and is told anew if it comes back. */
   withdraw(code: DiagnosticCode, model?: string, pod?: string, dataParallelRank?: number): void {
     this.#standing.delete(keyOf(code, model, pod, dataParallelRank));
+  }
+
+  /** Withdraw all that stands about a publisher: its process is another now. */
+  forgetPublisher(who: { model: string; pod: string; dataParallelRank: number }): void {
+    for (const [key, { model, pod, dataParallelRank }] of this.#standing)
+      if (pod === who.pod && model === who.model && dataParallelRank === who.dataParallelRank)
+        this.#standing.delete(key);
   }
 
   /** Forget what stands about a pod. */

@@ -139,7 +139,7 @@ export class EventWriter {
         publisher.markIncomplete();
         return false;
       }
-      if (!event.hasExtraKeysField && this.#isAmbiguous(publisher, hi, lo, ownHi, ownLo))
+      if (!event.hasExtraKeysField && this.#isAmbiguous(publisher, hi, lo, ownHi, ownLo, residents))
         this.#onSkip("ambiguous", publisher);
       else this.#index.add(line, own, block, block + 1);
     }
@@ -181,11 +181,13 @@ export class EventWriter {
     for (let i = 0; i < event.blockKeys.length; i += 2) {
       const hi = event.blockKeys[i]!;
       const lo = event.blockKeys[i + 1]!;
-      if (publisher.handles.get(hi, lo)) {
-        own[0] = publisher.handles.ownHi;
-        own[1] = publisher.handles.ownLo;
-        if (!publisher.ambiguous.has(u64(own[0], own[1]))) this.#index.evict(line, own);
-      } else if (!publisher.parked.removed(hi, lo)) this.#onSkip("unknown-handle", publisher);
+      const known = publisher.handles.get(hi, lo);
+      own[0] = publisher.handles.ownHi;
+      own[1] = publisher.handles.ownLo;
+      // A handle outlives its block: what is removed may be a later copy that is still parked.
+      if (!(known && this.#index.holds(line, own[0], own[1])) && publisher.parked.removed(hi, lo)) continue;
+      if (!known) this.#onSkip("unknown-handle", publisher);
+      else if (!publisher.ambiguous.has(u64(own[0], own[1]))) this.#index.evict(line, own);
     }
   }
 
@@ -231,13 +233,20 @@ export class EventWriter {
    * Whether an own key stands for two of the publisher's blocks: on wires without extra keys, salted and plain blocks of
    * equal tokens look alike. Then neither is credited, until the engine's tier is cleared.
    */
-  #isAmbiguous(publisher: Publisher, hi: number, lo: number, ownHi: number, ownLo: number): boolean {
+  #isAmbiguous(
+    publisher: Publisher,
+    hi: number,
+    lo: number,
+    ownHi: number,
+    ownLo: number,
+    residents: number,
+  ): boolean {
     const { ambiguous, reached } = publisher;
     const own = u64(ownHi, ownLo);
     if (ambiguous.has(own)) return true;
     const other = reached.get(ownHi, ownLo) && (reached.ownHi !== hi || reached.ownLo !== lo);
     if (!other || !publisher.holdsAnywhere(ownHi, ownLo)) {
-      reached.set(ownHi, ownLo, hi, lo, Number.POSITIVE_INFINITY);
+      reached.set(ownHi, ownLo, hi, lo, residents);
       return false;
     }
     if (ambiguous.size < MAX_AMBIGUOUS) ambiguous.add(own);

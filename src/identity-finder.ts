@@ -5,8 +5,8 @@
 import type { BlockIndex } from "./block-index/index.js";
 import type { Diagnostics } from "./diagnostics.js";
 import type { BlockStored, KvEvent } from "./events/index.js";
-import { describeHashed, HashProber, isPlainRoot, startsWith } from "./identity.js";
-import type { KeyClasses } from "./key-classes.js";
+import { describeHashed, HashProber, isPlainRoot, isWhole, startsWith } from "./identity.js";
+import type { Hashed, KeyClasses } from "./key-classes.js";
 import type { ModelSettings, Models } from "./models.js";
 import type { Publisher } from "./publisher-state.js";
 
@@ -20,7 +20,11 @@ const FRAMES_TO_SETTLE = 32;
 const MAX_HELD_FRAMES = 4096;
 const MAX_HELD_BYTES = 8 * 2 ** 20;
 /** Blocks of a scored prompt that are tried on a publisher whose roots were announced before we came. */
-const PROMPT_BLOCKS = 16;
+const PROMPT_BLOCKS = 128;
+/** Blocks hashed for that in one lookup; the next one goes on with the next algorithm and seed. */
+const PROMPT_HASHES = 512;
+/** Single smaller blocks, which may be a hybrid model's partial ones, before they are taken for the block size. */
+const SMALLER_TO_SETTLE = 8;
 
 export interface IdentityFinderOptions {
   readonly index: BlockIndex;
@@ -46,30 +50,33 @@ export class IdentityFinder {
     const bytes = 2 * payloadBytes + 256;
     if (publisher.heldBytes + bytes > MAX_HELD_BYTES || !this.#options.index.reserve(bytes)) {
       this.#settleTokens(publisher);
-      publisher.held.push(...events);
+      for (const event of events) publisher.held.push(event);
       return;
     }
     publisher.heldBytes += bytes;
     publisher.heldFrames++;
     for (const event of events) {
       publisher.held.push(event);
-      if (publisher.mode === "undecided" && event.type === "BlockStored") this.#probe(publisher, event);
+      if (publisher.mode !== "undecided" || event.type !== "BlockStored") continue;
+      this.#probe(publisher, event);
+      publisher.announced.add(event);
     }
     const enough =
-      publisher.failedRoots >= ROOTS_TO_SETTLE ||
-      (publisher.failedRoots > 0 && publisher.heldFrames >= FRAMES_TO_SETTLE) ||
+      publisher.failedRoots.size >= ROOTS_TO_SETTLE ||
+      (publisher.failedRoots.size > 0 && publisher.heldFrames >= FRAMES_TO_SETTLE) ||
       publisher.heldFrames >= MAX_HELD_FRAMES;
     if (publisher.mode === "undecided" && enough) this.#settleTokens(publisher);
   }
 
   /** Check a store of a settled publisher against what is configured. */
   observe(publisher: Publisher, event: BlockStored): void {
-    if (publisher.keyClass === undefined) this.#checkBlockSize(publisher, event);
+    if (event.blockSize !== publisher.blockSize || !publisher.blockSizeSeen)
+      this.#learnBlockSize(publisher, event);
     if (publisher.mode !== "exact") return;
     publisher.hashed ??= configured(publisher.settings);
     if (event.loraId !== null && event.loraName === null) this.#learnAdapters(publisher, event);
-    if (publisher.verified || publisher.hashed === undefined || !isEvidence(event)) return;
-    if (publisher.failedRoots >= ROOTS_TO_DIAGNOSE) return;
+    if (publisher.verified || publisher.hashed === undefined || !isPlainRoot(event)) return;
+    if (publisher.failedRoots.size >= ROOTS_TO_DIAGNOSE) return;
     const [hi, lo] = event.blockKeys as unknown as [number, number];
     const { algorithm, root } = publisher.hashed;
     const hasher = this.#options.classes.hasher(algorithm, root, event.blockSize);
@@ -78,8 +85,8 @@ export class IdentityFinder {
       return;
     }
     // An array without the extra keys field may be salted without our seeing it; a wire that says none cannot.
-    publisher.failedRoots++;
-    if (!event.hasExtraKeysField && publisher.failedRoots < ROOTS_TO_SETTLE) return;
+    publisher.failedRoots.add(lo);
+    if (!event.hasExtraKeysField && publisher.failedRoots.size < ROOTS_TO_SETTLE) return;
     const found = this.#prober(publisher.settings).probe(event.tokenIds, event.blockSize, hi, lo);
     const wanted = describeHashed(publisher.hashed);
     this.#reportHash(publisher, {
@@ -99,26 +106,28 @@ export class IdentityFinder {
    */
   offerPrompt(model: string, tokens: Uint32Array): Publisher[] {
     const settled: Publisher[] = [];
-    for (const publisher of this.undecided) {
-      if (publisher.model !== model || publisher.mode !== "undecided") continue;
-      const stores = publisher.held.filter((event) => event.type === "BlockStored");
-      const blockSize = stores.find((event) => event.blockSize > 0)?.blockSize;
-      if (blockSize === undefined) continue;
-      const announced = new Set<string>();
-      for (const { blockKeys, parentKey } of stores) {
-        for (let i = 0; i < blockKeys.length; i += 2) announced.add(`${blockKeys[i]} ${blockKeys[i + 1]}`);
-        if (parentKey !== null) announced.add(`${parentKey[0]} ${parentKey[1]}`);
+    let budget = PROMPT_HASHES;
+    for (const publisher of [...this.undecided]) {
+      if (budget <= 0) break;
+      const { announced } = publisher;
+      if (publisher.model !== model || announced.blockSize === 0) continue;
+      const head = tokens.subarray(0, PROMPT_BLOCKS * announced.blockSize);
+      const blocks = Math.floor(head.length / announced.blockSize);
+      if (blocks === 0) continue;
+      const prober = this.#prober(publisher.settings);
+      let found: Publisher["hashed"];
+      for (let tries = 0; tries < prober.size && budget > 0 && found === undefined; tries++) {
+        budget -= blocks;
+        const candidate = publisher.nextCandidate++ % prober.size;
+        found = prober.probePrompt(candidate, head, announced.blockSize, (hi, lo) => announced.has(hi, lo));
       }
-      const head = tokens.subarray(0, PROMPT_BLOCKS * blockSize);
-      const found = this.#prober(publisher.settings).probePrompt(head, blockSize, (hi, lo) =>
-        announced.has(`${hi} ${lo}`),
-      );
-      if (found === undefined) continue;
-      publisher.hashed = found;
-      publisher.mode = "exact";
-      publisher.verified = true;
+      // To the end of the line, so that no publisher waits for ever behind the others.
       this.undecided.delete(publisher);
-      settled.push(publisher);
+      if (found === undefined) this.undecided.add(publisher);
+      else {
+        settleExact(publisher, found);
+        settled.push(publisher);
+      }
     }
     return settled;
   }
@@ -139,16 +148,15 @@ export class IdentityFinder {
   }
 
   #probe(publisher: Publisher, event: BlockStored): void {
-    if (!isEvidence(event)) return;
+    if (!isPlainRoot(event)) return;
     const [hi, lo] = event.blockKeys as unknown as [number, number];
+    if (publisher.failedRoots.has(lo)) return;
     const found = this.#prober(publisher.settings).probe(event.tokenIds, event.blockSize, hi, lo);
     if (found === undefined) {
-      publisher.failedRoots++;
+      publisher.failedRoots.add(lo);
       return;
     }
-    publisher.hashed = found;
-    publisher.mode = "exact";
-    publisher.verified = true;
+    settleExact(publisher, found);
     this.undecided.delete(publisher);
   }
 
@@ -157,25 +165,44 @@ export class IdentityFinder {
     this.undecided.delete(publisher);
     this.#reportHash(publisher, {
       severity: "info",
-      message: `${publisher.pod}: ${publisher.failedRoots} first blocks were reproduced by no known algorithm and seed; its blocks are keyed by their tokens instead.`,
+      message: `${publisher.pod}: ${publisher.failedRoots.size} first blocks were reproduced by no known algorithm and seed; its blocks are keyed by their tokens instead.`,
       fix: "Nothing is wrong, but a router that joins late sees more with a known seed: set PYTHONHASHSEED and --prefix-caching-hash-algo sha256_cbor on the engine.",
-      evidence: { rootsNotReproduced: publisher.failedRoots, fallback: "tokens" },
+      evidence: { rootsNotReproduced: publisher.failedRoots.size, fallback: "tokens" },
     });
   }
 
-  #checkBlockSize(publisher: Publisher, event: BlockStored): void {
+  /**
+   * The engine's own full-attention blocks say its block size. A single smaller block may be a hybrid model's partial
+   * one (vLLM PR 45939), so it changes nothing at first, and what was learned from one gives way to a multiple of it.
+   */
+  #learnBlockSize(publisher: Publisher, event: BlockStored): void {
+    if (!isWhole(event)) return;
     const wanted = publisher.settings.blockSize;
-    if (wanted === 0 || !isWhole(event) || event.blockSize === wanted) return;
-    publisher.blockSize = event.blockSize;
+    const { blockSize } = event;
+    const known = publisher.blockSizeSeen ? publisher.blockSize : wanted;
+    if (known !== 0 && blockSize !== known) {
+      const maybePartial = event.blockKeys.length === 2 && known % blockSize === 0;
+      if (maybePartial && (publisher.blockSizeSeen || ++publisher.smallerBlocks < SMALLER_TO_SETTLE)) return;
+      if (publisher.blockSizeSeen && blockSize % known !== 0) return;
+    }
+    publisher.blockSizeSeen = true;
+    if (publisher.blockSize === blockSize) return;
+    publisher.blockSize = blockSize;
+    publisher.keyClass = undefined;
+    const who = [publisher.model, publisher.pod, publisher.dataParallelRank] as const;
+    if (wanted === 0 || blockSize === wanted) {
+      this.#options.diagnostics.withdraw("block-size-mismatch", ...who);
+      return;
+    }
     this.#options.diagnostics.raise({
       code: "block-size-mismatch",
       severity: "error",
-      message: `${publisher.pod}: its blocks are ${event.blockSize} tokens, ${wanted} are configured; the engine's own size is used.`,
-      fix: `Set blockSize: ${event.blockSize} (the engine's --block-size), or leave blockSize out to have it learned.`,
+      message: `${publisher.pod}: its blocks are ${blockSize} tokens, ${wanted} are configured; the engine's own size is used.`,
+      fix: `Set blockSize: ${blockSize} (the engine's --block-size), or leave blockSize out to have it learned.`,
       model: publisher.model,
       pod: publisher.pod,
       dataParallelRank: publisher.dataParallelRank,
-      evidence: { configured: wanted, announced: event.blockSize },
+      evidence: { configured: wanted, announced: blockSize },
     });
   }
 
@@ -208,6 +235,12 @@ export class IdentityFinder {
   }
 }
 
+function settleExact(publisher: Publisher, hashed: Hashed): void {
+  publisher.hashed = hashed;
+  publisher.mode = "exact";
+  publisher.verified = true;
+}
+
 /** What is configured for a publisher in exact mode. */
 function configured({ hash }: ModelSettings): Publisher["hashed"] {
   if (hash.mode !== "exact") return undefined;
@@ -218,20 +251,4 @@ function configured({ hash }: ModelSettings): Publisher["hashed"] {
         ? { seed: hash.seed }
         : {};
   return { algorithm: hash.algorithm, root };
-}
-
-/** A full-attention store in the engine's own tier whose tokens go with its blocks. */
-function isWhole(event: BlockStored): boolean {
-  return (
-    (event.medium === null || event.medium.toUpperCase() === "GPU") &&
-    (event.kvCacheSpecKind === null ||
-      event.kvCacheSpecKind === "full_attention" ||
-      event.kvCacheSpecKind === "mla_attention") &&
-    event.blockSize > 0 &&
-    event.tokenIds.length === (event.blockKeys.length / 2) * event.blockSize
-  );
-}
-
-function isEvidence(event: BlockStored): boolean {
-  return isWhole(event) && isPlainRoot(event);
 }

@@ -58,20 +58,25 @@ export class HashProber {
     return this.#at(blockSize).find(({ hasher }) => startsWith(hasher, tokens, hi, lo))?.hashed;
   }
 
+  /** How many are tried. */
+  get size(): number {
+    return this.#candidates.length;
+  }
+
   /**
-   * What gives a prompt any of these announced keys in its first blocks: evidence for a publisher whose roots were
-   * announced before we came.
+   * The candidate of this number, if it gives a prompt any of these announced keys: evidence for a publisher whose
+   * roots were announced before we came.
    */
   probePrompt(
+    candidate: number,
     tokens: Uint32Array,
     blockSize: number,
     announced: (hi: number, lo: number) => boolean,
   ): Hashed | undefined {
-    return this.#at(blockSize).find(({ hasher }) => {
-      const keys = hasher.toKeys(hasher.hashTokens(tokens));
-      for (let i = 0; i < keys.length; i += 2) if (announced(keys[i]!, keys[i + 1]!)) return true;
-      return false;
-    })?.hashed;
+    const { hashed, hasher } = this.#at(blockSize)[candidate]!;
+    const keys = hasher.toKeys(hasher.hashTokens(tokens));
+    for (let i = 0; i < keys.length; i += 2) if (announced(keys[i]!, keys[i + 1]!)) return hashed;
+    return undefined;
   }
 
   #at(blockSize: number): { hashed: Hashed; hasher: BlockHasher }[] {
@@ -101,13 +106,24 @@ export function startsWith(
   return keys[0] === hi && keys[1] === lo;
 }
 
+/** A full-attention store in the engine's own tier whose tokens go with its blocks. */
+export function isWhole(event: BlockStored): boolean {
+  return (
+    (event.medium === null || event.medium.toUpperCase() === "GPU") &&
+    (event.kvCacheSpecKind === null ||
+      event.kvCacheSpecKind === "full_attention" ||
+      event.kvCacheSpecKind === "mla_attention") &&
+    event.blockSize > 0 &&
+    event.blockKeys.length > 0 &&
+    event.tokenIds.length === (event.blockKeys.length / 2) * event.blockSize
+  );
+}
+
 /** The hash of a first block that depends on tokens, algorithm and seed alone. */
 export function isPlainRoot(event: BlockStored): boolean {
   return (
+    isWhole(event) &&
     event.parentKey === null &&
-    event.blockKeys.length > 0 &&
-    event.blockSize > 0 &&
-    event.tokenIds.length === (event.blockKeys.length / 2) * event.blockSize &&
     event.loraId === null &&
     event.loraName === null &&
     event.cacheSalt === null &&

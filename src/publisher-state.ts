@@ -2,6 +2,7 @@
  * One publisher: the event stream of a pod's data-parallel rank serving a model, and everything known about it.
  * @module
  */
+import { Announced } from "./announced.js";
 import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./block-index/index.js";
 import type { BlockStored, KvEvent } from "./events/index.js";
 import type { Hashed, KeyClass } from "./key-classes.js";
@@ -32,8 +33,11 @@ export class Publisher {
   hashed: Hashed | undefined;
   /** Exact mode: a plain root came out as computed. */
   verified = false;
-  /** Plain roots that nothing reproduced. */
-  failedRoots = 0;
+  /** Plain roots that nothing reproduced, by the low lane of their keys. */
+  readonly failedRoots = new Set<number>();
+  /** Undecided: what prompts are held against, and which algorithm and seed is tried next on one. */
+  readonly announced = new Announced();
+  nextCandidate = 0;
   /** Events that wait until the mode is settled, in order. */
   held: KvEvent[] = [];
   heldBytes = 0;
@@ -41,6 +45,10 @@ export class Publisher {
 
   /** Tokens per block: 0 until learned. */
   blockSize: number;
+  /** The engine's own blocks were seen to have this size. */
+  blockSizeSeen = false;
+  /** Single blocks of a smaller size than the configured one. */
+  smallerBlocks = 0;
   era: ExtraKeysEra = "offsets";
   loraAs: "name" | "id" = "name";
   tellsExtraKeys = true;
@@ -90,7 +98,7 @@ export class Publisher {
       isHeld: (hi: number, lo: number) => this.holdsAnywhere(hi, lo),
     };
     this.handles = new HandleMap(memory);
-    this.reached = new HandleMap({ ...memory, isHeld: () => true });
+    this.reached = new HandleMap({ ...memory, isHeld: (_hi, _lo, hi, lo) => this.holdsAnywhere(hi, lo) });
   }
 
   get state(): PublisherState {
@@ -190,8 +198,11 @@ export class Publisher {
     this.complete = true;
     this.gapped = false;
     this.verified = false;
-    this.failedRoots = 0;
+    this.failedRoots.clear();
+    this.nextCandidate = 0;
     this.blockSize = this.settings.blockSize;
+    this.blockSizeSeen = false;
+    this.smallerBlocks = 0;
     this.mode = this.settings.hash.mode === "auto" ? "undecided" : this.settings.hash.mode;
     this.hashed = undefined;
     this.keyClass = undefined;
@@ -204,14 +215,16 @@ export class Publisher {
   releaseHeld(): KvEvent[] {
     this.#index.reserve(-this.heldBytes);
     this.heldBytes = this.heldFrames = 0;
+    this.announced.clear();
     return this.held.splice(0);
   }
 
   status(now: number): PodStatus {
-    const blocks: Record<string, number> = {};
+    // Tier names come from the wire: a Map has no names of its own.
+    const blocks = new Map<string, number>();
     for (const line of this.#lines.values()) {
       const tier = this.#tiers.names[line.tier]!;
-      blocks[tier] = (blocks[tier] ?? 0) + this.#index.slots.residents(line);
+      blocks.set(tier, (blocks.get(tier) ?? 0) + this.#index.slots.residents(line));
     }
     return {
       pod: this.pod,
@@ -223,7 +236,7 @@ export class Publisher {
       mode: this.mode,
       algorithm: this.mode === "exact" ? (this.hashed?.algorithm ?? null) : null,
       blockSize: this.blockSize,
-      blocks,
+      blocks: Object.fromEntries(blocks),
       lastSeq: this.sequence.last?.toString() ?? null,
       lastEventAgeMs: this.lastFrameAt === null ? null : Math.max(0, now - this.lastFrameAt),
       frames: this.frames,

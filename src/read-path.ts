@@ -7,7 +7,7 @@
  */
 import { type BlockIndex, OTHER_TIER_WEIGHT, type Tiers } from "./block-index/index.js";
 import type { Diagnostics } from "./diagnostics.js";
-import { checkName, checkOptions, typeMistake } from "./errors.js";
+import { checkInteger, checkName, checkOptions, typeMistake } from "./errors.js";
 import { blockExtraKeys } from "./hash/index.js";
 import type { KeyClass } from "./key-classes.js";
 import { LatencyHistogram } from "./metrics.js";
@@ -15,13 +15,12 @@ import type { Models } from "./models.js";
 import type { Publisher } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
 import { type Candidate, type Match, PrefixScorer, podScores } from "./score/index.js";
+import { checkTokens, uniquePods } from "./score-arguments.js";
 import type { PodScore, PodScores, ScoreRequest, TokenIds, Usage } from "./types.js";
 
 /** Blocks hashed before the first lookup; each further stretch is twice as long, up to the last. */
 const FIRST_STRETCH = 8;
 const LONGEST_STRETCH = 256;
-
-const U32_MAX = 2 ** 32 - 1;
 
 export interface ReadPathOptions {
   readonly index: BlockIndex;
@@ -135,7 +134,7 @@ export class ReadPath {
       groups: publisher.groups === 0 ? 1 : publisher.groups,
       implyAncestors: publisher.implyAncestors,
     }));
-    const weights = tiers.names.map((name) => tierWeights[name] ?? OTHER_TIER_WEIGHT);
+    const weights = tiers.names.map((name) => weightOf(tierWeights, name));
     const matches = this.#scorer.begin(candidates, weights);
     // The engine always computes the last token itself, so the block that it would complete cannot be reused.
     const usable = Math.max(0, Math.floor((tokens.length - 1) / blockSize));
@@ -191,13 +190,13 @@ export class ReadPath {
 
   #scoreOf(publisher: Publisher, match: Match | undefined, now: number): PodScore {
     const { tiers, tierWeights } = this.#options;
-    const byTier: Record<string, number> = {};
+    const byTier: [tier: string, blocks: number][] = [];
     let score = 0;
     for (const [tier, blocks] of (match?.byTier ?? []).entries()) {
       if (blocks === 0) continue;
       const name = tiers.names[tier]!;
-      byTier[name] = blocks;
-      score += blocks * (tierWeights[name] ?? OTHER_TIER_WEIGHT);
+      byTier.push([name, blocks]);
+      score += blocks * weightOf(tierWeights, name);
     }
     const blocks = match?.blocks ?? 0;
     return Object.freeze({
@@ -207,7 +206,7 @@ export class ReadPath {
       blocks,
       tokens: blocks * publisher.blockSize,
       blockSize: publisher.blockSize,
-      byTier: Object.freeze(byTier),
+      byTier: Object.freeze(Object.fromEntries(byTier)),
       state: publisher.state,
       complete: publisher.complete,
       lastEventAgeMs: publisher.lastFrameAt === null ? null : Math.max(0, now - publisher.lastFrameAt),
@@ -220,6 +219,10 @@ export class ReadPath {
   /** Count how a prediction compares with what the engine reports of the finished request. */
   #observe(model: string, promptTokens: number, usage: Usage, predicted: PodScore | undefined): void {
     checkOptions("usage", usage, ["pod", "dataParallelRank", "promptTokens", "cachedTokens"]);
+    checkName("usage.pod", usage.pod);
+    checkInteger("usage.promptTokens", usage.promptTokens, 0);
+    if (usage.cachedTokens !== null && usage.cachedTokens !== undefined)
+      checkInteger("usage.cachedTokens", usage.cachedTokens, 0);
     if (usage.promptTokens !== promptTokens)
       this.#options.diagnostics.raise({
         code: "token-count-mismatch",
@@ -257,6 +260,11 @@ function dropLastBlock(match: Match): void {
   match.suspect -= match.last.suspect;
 }
 
+/** Tier names come from the wire: `constructor` is no weight. */
+function weightOf(weights: Readonly<Record<string, number>>, tier: string): number {
+  return Object.hasOwn(weights, tier) ? weights[tier]! : OTHER_TIER_WEIGHT;
+}
+
 function unknownPod(pod: string): PodScore {
   return Object.freeze({
     pod,
@@ -273,28 +281,4 @@ function unknownPod(pod: string): PodScore {
     suspect: 0,
     upperBound: false,
   });
-}
-
-/** @throws TypeError or RangeError; messages never show the ids */
-function checkTokens(tokens: TokenIds): Uint32Array {
-  if (tokens instanceof Uint32Array) return tokens;
-  if (!Array.isArray(tokens)) throw typeMistake("tokens", "Uint32Array or array of token ids", tokens);
-  for (let i = 0; i < tokens.length; i++) {
-    const id: unknown = tokens[i];
-    if (typeof id !== "number")
-      throw new TypeError(`"tokens[${i}]" expected integer 0 … ${U32_MAX}, got ${typeof id}`);
-    if (!Number.isInteger(id) || id < 0 || id > U32_MAX)
-      throw new RangeError(`"tokens[${i}]" expected integer 0 … ${U32_MAX}, got another number`);
-  }
-  return Uint32Array.from(tokens as number[]);
-}
-
-/** @throws TypeError if not an iterable of names */
-function uniquePods(pods: Iterable<string>): string[] {
-  if (
-    typeof pods === "string" ||
-    typeof (pods as Partial<Iterable<string>> | null)?.[Symbol.iterator] !== "function"
-  )
-    throw typeMistake("pods", "iterable of pod names", pods);
-  return [...new Set(Array.from(pods, (pod) => checkName("pods", pod)))];
 }

@@ -6,6 +6,7 @@
  */
 import type { BlockIndex, Tiers } from "./block-index/index.js";
 import type { Diagnostics } from "./diagnostics.js";
+import { checkInteger, typeMistake } from "./errors.js";
 import { EventWriter } from "./event-writer.js";
 import { decodeEventBatch, type EventBatch, type KvEvent, parseTopic } from "./events/index.js";
 import { IdentityFinder } from "./identity-finder.js";
@@ -14,6 +15,17 @@ import type { Models } from "./models.js";
 import { Publisher } from "./publisher-state.js";
 import { MAX_PUBLISHERS, type Publishers } from "./publishers.js";
 import type { KvFrame } from "./types.js";
+import {
+  ambiguousBlocks,
+  engineRestarted,
+  eventsSkipped,
+  frameTooLarge,
+  joinedLate,
+  orphansParked,
+  sequenceGap,
+  tooManyPublishers,
+  topicUnusable,
+} from "./write-findings.js";
 
 export interface WritePathOptions {
   readonly index: BlockIndex;
@@ -45,15 +57,20 @@ export class WritePath {
       classes: options.classes,
       onSkip: (reason, publisher) => {
         this.skip(reason);
-        if (reason === "ambiguous") this.#reportAmbiguous(publisher);
-        if (reason === "parked") this.#reportParked(publisher);
+        if (reason === "ambiguous") options.diagnostics.raise(ambiguousBlocks(publisher));
+        if (reason === "parked" || reason === "parked-dropped")
+          options.diagnostics.raise(orphansParked(publisher));
       },
     });
     this.identity = new IdentityFinder(options);
   }
 
-  /** Apply one frame. Never throws for what the frame holds. Returns whose it was, if that could be told. */
+  /**
+   * Apply one frame. Never throws for what the frame holds. Returns whose it was, if that could be told.
+   * @throws TypeError or RangeError if it is no frame
+   */
   apply(frame: KvFrame): Publisher | undefined {
+    checkFrame(frame);
     this.frames++;
     if (frame.payload.length > this.#options.maxFrameBytes)
       return this.#rejectFrame(frame, "frame-too-large");
@@ -63,12 +80,9 @@ export class WritePath {
     if (pod === null || named === null || pod === "" || named === "") return this.#rejectTopic(frame);
     const batch = decodeEventBatch(frame.payload);
     const { model } = this.#options.models.resolve(named);
+    if (Number.isNaN(batch.ts)) return this.#rejectUnreadable(frame, pod, model, batch);
     const rank = frame.dataParallelRank ?? batch.dataParallelRank ?? this.#rankOfBroken(pod, model, batch);
-    if (rank === undefined) {
-      // Whose it was is not known, but its number is missing in the right publisher's sequence: it will be seen as a gap.
-      this.skip("unattributed-frame");
-      return undefined;
-    }
+    if (rank === undefined) return this.#rejectUnreadable(frame, pod, model, batch);
     const publisher = this.#publisher(pod, model, rank);
     if (publisher === undefined) return this.#rejectFrame(frame, "too-many-publishers");
     publisher.frames++;
@@ -98,6 +112,10 @@ export class WritePath {
     } else if (event.type === "BlockRemoved") this.events.removed++;
     else this.events.cleared++;
     this.#writer.apply(publisher, event);
+    if (event.type !== "AllBlocksCleared" || !publisher.complete) return;
+    const { model, pod, dataParallelRank } = publisher;
+    for (const code of ["sequence-gap", "joined-late", "orphans-parked"] as const)
+      this.#options.diagnostics.withdraw(code, model, pod, dataParallelRank);
   }
 
   #hold(publisher: Publisher, batch: EventBatch, payloadBytes: number): void {
@@ -126,7 +144,6 @@ export class WritePath {
   /** Whether the frame is to be applied. */
   #inSequence(publisher: Publisher, frame: KvFrame, batch: EventBatch): boolean {
     const { kind, lost } = publisher.sequence.judge(frame.seq, batch.ts, frame.payload);
-    const who = { model: publisher.model, pod: publisher.pod, dataParallelRank: publisher.dataParallelRank };
     const { diagnostics } = this.#options;
     switch (kind) {
       case "next":
@@ -143,37 +160,20 @@ export class WritePath {
         publisher.gaps++;
         publisher.lostFrames += lost;
         publisher.markGap();
-        diagnostics.raise({
-          code: "sequence-gap",
-          severity: "warning",
-          message: `${publisher.pod}: ${publisher.lostFrames} event frames were lost in ${publisher.gaps} gaps; what it held before is suspect.`,
-          fix: "Raise the engine's hwm and the subscription's receiveHighWaterMark, and keep the host's event loop free; a restart of the engine or a cache reset makes its history complete again.",
-          ...who,
-          evidence: {
-            lastSeq: frame.seq.toString(),
-            lostFrames: Number(publisher.lostFrames),
-            gaps: publisher.gaps,
-          },
-        });
+        diagnostics.raise(sequenceGap(publisher, frame.seq));
         return true;
       case "first":
         if (lost > 0n) {
           publisher.markIncomplete();
-          this.#reportJoinedLate(publisher, frame.seq);
+          diagnostics.raise(joinedLate(publisher, frame.seq));
         }
         return true;
       case "restart":
         publisher.restart();
         if (lost > 0n) publisher.markIncomplete();
-        diagnostics.withdraw("sequence-gap", who.model, who.pod, who.dataParallelRank);
-        diagnostics.raise({
-          code: "engine-restarted",
-          severity: "info",
-          message: `${publisher.pod}: the engine process was restarted; what the old one held is void.`,
-          fix: "Nothing, if the restart was meant.",
-          ...who,
-          evidence: { seq: frame.seq.toString(), generation: publisher.generation },
-        });
+        // What stood about the old process ended with it.
+        diagnostics.forgetPublisher(publisher);
+        diagnostics.raise(engineRestarted(publisher, frame.seq));
         return true;
     }
   }
@@ -181,24 +181,26 @@ export class WritePath {
   #noteSkipped(publisher: Publisher, batch: EventBatch): void {
     for (const { reason } of batch.skipped) this.skip(reason);
     if (batch.failed !== null) this.skip(batch.failed.reason);
-    const lost = batch.skipped.filter(({ reason }) => reason !== "unknown-type").length;
-    const cut = batch.failed !== null && batch.failed.reason !== "trailing-bytes";
-    if (lost > 0 || cut) publisher.markIncomplete();
-    const first = batch.skipped[0];
-    if (first === undefined && batch.failed === null) return;
-    this.#options.diagnostics.raise({
-      code: "events-skipped",
-      severity: lost > 0 || cut ? "warning" : "info",
-      message:
-        first === undefined
-          ? `${publisher.pod}: an event batch could not be read to its end (${batch.failed!.reason} at byte ${batch.failed!.offset}).`
-          : `${publisher.pod}: ${batch.skipped.length} events of a batch were skipped; the first: ${first.reason} (${first.detail}).`,
-      fix: "Compare the engine's version with docs/wire-format.md; report a newer event format with a recording.",
-      model: publisher.model,
-      pod: publisher.pod,
-      dataParallelRank: publisher.dataParallelRank,
-      evidence: { reason: first?.reason ?? batch.failed!.reason, detail: first?.detail ?? null },
-    });
+    const lost =
+      batch.skipped.some(({ reason }) => reason !== "unknown-type") ||
+      (batch.failed !== null && batch.failed.reason !== "trailing-bytes");
+    if (lost) publisher.markIncomplete();
+    if (batch.skipped.length > 0 || batch.failed !== null)
+      this.#options.diagnostics.raise(eventsSkipped(publisher, batch, lost));
+  }
+
+  /**
+   * A batch whose time cannot be read, or that broke off before it said whose of several ranks it is. Its number is not
+   * taken into a sequence: where it belongs, it will be missing, and seen as the gap that it is.
+   */
+  #rejectUnreadable(frame: KvFrame, pod: string, model: string, batch: EventBatch): undefined {
+    this.skip(batch.failed!.reason);
+    const ofPod = this.#options.publishers.ofModel(model).filter((publisher) => publisher.pod === pod);
+    const rank = frame.dataParallelRank;
+    const [known] = rank === undefined ? ofPod : ofPod.filter((other) => other.dataParallelRank === rank);
+    if (known !== undefined && (rank !== undefined || ofPod.length === 1)) known.markIncomplete();
+    this.#options.diagnostics.raise(eventsSkipped({ pod, model, dataParallelRank: rank }, batch, true));
+    return undefined;
   }
 
   #noteExtraKeys(model: string, event: KvEvent & { type: "BlockStored" }): void {
@@ -211,71 +213,36 @@ export class WritePath {
 
   #rejectFrame(frame: KvFrame, reason: "frame-too-large" | "too-many-publishers"): undefined {
     this.skip(reason);
-    const tooLarge = reason === "frame-too-large";
-    this.#options.diagnostics.raise({
-      code: "frame-rejected",
-      severity: "error",
-      message: tooLarge
-        ? `A frame of ${frame.payload.length} bytes was skipped; at most ${this.#options.maxFrameBytes} are read.`
-        : `A frame of a new pod was skipped: ${MAX_PUBLISHERS} publishers are known already.`,
-      fix: tooLarge ? "Raise maxFrameBytes." : "Remove pods that are gone with removePod.",
-      evidence: { source: frame.source ?? null, bytes: frame.payload.length },
-    });
+    this.#options.diagnostics.raise(
+      reason === "frame-too-large"
+        ? frameTooLarge(frame, this.#options.maxFrameBytes)
+        : tooManyPublishers(frame),
+    );
     return undefined;
   }
 
   #rejectTopic(frame: KvFrame): undefined {
     this.skip("topic-unusable");
-    this.#options.diagnostics.raise({
-      code: "topic-unusable",
-      severity: "error",
-      message: `Frames with topic ${JSON.stringify(frame.topic.slice(0, 100))} name no pod and model, so they are not applied.`,
-      fix: 'Give pod and model to subscribe(), or set the engine\'s "topic" in --kv-events-config to kv@<pod>@<model>.',
-      evidence: { topic: frame.topic.slice(0, 100), source: frame.source ?? null },
-    });
+    this.#options.diagnostics.raise(topicUnusable(frame));
     return undefined;
-  }
-
-  #reportJoinedLate(publisher: Publisher, seq: bigint): void {
-    this.#options.diagnostics.raise({
-      code: "joined-late",
-      severity: "info",
-      message: `${publisher.pod}: the first frame seen is number ${seq}; blocks announced before are not known.`,
-      fix: "Start the router before the engines. In exact mode what matters comes back by itself as prompts are stored.",
-      model: publisher.model,
-      pod: publisher.pod,
-      dataParallelRank: publisher.dataParallelRank,
-      evidence: { firstSeq: seq.toString() },
-    });
-  }
-
-  #reportAmbiguous(publisher: Publisher): void {
-    this.#options.diagnostics.raise({
-      code: "extra-keys-missing",
-      severity: "warning",
-      message: `${publisher.pod}: blocks of equal tokens have different hashes; this engine's events do not say their salt, image or adapter, so neither is credited.`,
-      fix: "Upgrade vLLM to a version whose events carry extra_keys (PR 33304, 2026), or configure the exact hash algorithm and seed.",
-      model: publisher.model,
-      pod: publisher.pod,
-      dataParallelRank: publisher.dataParallelRank,
-      evidence: { ambiguousBlocks: publisher.ambiguous.size },
-    });
-  }
-
-  #reportParked(publisher: Publisher): void {
-    this.#options.diagnostics.raise({
-      code: "orphans-parked",
-      severity: "warning",
-      message: `${publisher.pod}: ${publisher.parked.size} stores wait for a parent that was never announced; they score nothing until it is.`,
-      fix: "Start the router before the engines, or give the engine a known PYTHONHASHSEED so that its hashes can be reproduced.",
-      model: publisher.model,
-      pod: publisher.pod,
-      dataParallelRank: publisher.dataParallelRank,
-      evidence: { parkedStores: publisher.parked.size, droppedStores: publisher.parked.dropped },
-    });
   }
 }
 
 function bump(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+/** Frames come from anywhere: JSON has no bigint, and a worker's message may be another object. */
+function checkFrame(frame: KvFrame): void {
+  if (typeof frame !== "object" || frame === null) throw typeMistake("frame", "a KvFrame", frame);
+  const { topic, seq, payload, receivedAt, pod, model, dataParallelRank } = frame;
+  if (typeof topic !== "string") throw typeMistake("frame.topic", "string", topic);
+  if (typeof seq !== "bigint") throw typeMistake("frame.seq", "bigint", seq);
+  if (!(payload instanceof Uint8Array)) throw typeMistake("frame.payload", "Uint8Array", payload);
+  if (typeof receivedAt !== "number")
+    throw typeMistake("frame.receivedAt", "milliseconds as a number", receivedAt);
+  if (pod !== undefined && typeof pod !== "string") throw typeMistake("frame.pod", "string", pod);
+  if (model !== undefined && typeof model !== "string") throw typeMistake("frame.model", "string", model);
+  if (dataParallelRank !== undefined)
+    checkInteger("frame.dataParallelRank", dataParallelRank, 0, 0xffff_ffff);
 }

@@ -20,8 +20,8 @@ const HAND_STEPS = 4;
 export interface HandleMapOptions {
   /** Ask for memory (negative: give it back). False refuses. */
   reserve(bytes: number): boolean;
-  /** Whether the publisher still holds the own key on any tier. */
-  isHeld(ownHi: number, ownLo: number): boolean;
+  /** Whether an entry is still of use: the publisher holds the own key on any tier. The handle comes last. */
+  isHeld(ownHi: number, ownLo: number, hi: number, lo: number): boolean;
 }
 
 export class HandleMap {
@@ -106,7 +106,7 @@ export class HandleMap {
       }
       const at = this.#handAt;
       if (table[at + 4] === 0) this.#handAt += STRIDE;
-      else if (this.#options.isHeld(table[at + 2]!, table[at + 3]!)) {
+      else if (this.#options.isHeld(table[at + 2]!, table[at + 3]!, table[at]!, table[at + 1]!)) {
         table[at + 4] = TAKEN;
         this.#handAt += STRIDE;
       } else if ((table[at + 4]! & UNHELD) === 0) {
