@@ -14,8 +14,10 @@ const MAX_LOAD = 0.75;
 /** In an entry's flags: taken; and found unheld by the hand once. */
 const TAKEN = 1;
 const UNHELD = 2;
-/** Places that the hand looks at per insertion: more than one, so that it catches up. */
-const HAND_STEPS = 4;
+/** Entries that the hand looks at per insertion: more than two, as each is looked at twice before it goes. */
+const HAND_LOOKS = 4;
+/** Places that it passes for them at most, taken or free. */
+const HAND_PLACES = 32;
 
 export interface HandleMapOptions {
   /** Ask for memory (negative: give it back). False refuses. */
@@ -97,7 +99,7 @@ export class HandleMap {
   }
 
   #age(): void {
-    for (let step = 0; step < HAND_STEPS; step++) {
+    for (let looks = 0, places = 0; looks < HAND_LOOKS && places < HAND_PLACES; places++) {
       const table = this.#tables[this.#handTable];
       if (table === undefined || this.#handAt >= table.length) {
         this.#handTable = (this.#handTable + 1) % SHARDS;
@@ -105,15 +107,16 @@ export class HandleMap {
         continue;
       }
       const at = this.#handAt;
-      if (table[at + 4] === 0) this.#handAt += STRIDE;
-      else if (this.#options.isHeld(table[at + 2]!, table[at + 3]!, table[at]!, table[at + 1]!)) {
+      this.#handAt += STRIDE;
+      if (table[at + 4] === 0) continue;
+      looks++;
+      if (this.#options.isHeld(table[at + 2]!, table[at + 3]!, table[at]!, table[at + 1]!))
         table[at + 4] = TAKEN;
-        this.#handAt += STRIDE;
-      } else if ((table[at + 4]! & UNHELD) === 0) {
-        table[at + 4]! |= UNHELD;
-        this.#handAt += STRIDE;
-      } else {
+      else if ((table[at + 4]! & UNHELD) === 0) table[at + 4]! |= UNHELD;
+      else {
         remove(table, at);
+        // Another entry may have moved here.
+        this.#handAt = at;
         this.#used[this.#handTable]!--;
         this.size--;
       }
