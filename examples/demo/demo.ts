@@ -3,6 +3,7 @@
  * @module
  */
 import { formatMetricsBeat, type HashOptions, type Indexer } from "kvblock";
+import type { EngineTokenizer } from "../engine/tokenizer.js";
 import { spacedJson } from "../mini-gateway/log.js";
 import { type MistakeName, mistake } from "./breaks.js";
 import { BLOCK_SIZE, type EngineHash, type Fleet, SEED, startFleet, until } from "./fleet.js";
@@ -17,6 +18,8 @@ export interface DemoOptions {
   /** An algorithm: engines and gateway both know it. `auto`: the gateway finds it out. `tokens`: nobody can know it. */
   readonly hash: EngineHash | "auto" | "tokens";
   readonly break?: MistakeName | undefined;
+  /** Qwen3's, if it is loaded already. */
+  readonly tokenizer?: EngineTokenizer | undefined;
   /** Called when the story is told, before everything is closed; log lines are printed from then on. */
   readonly keep?: ((fleet: Fleet) => Promise<void>) | undefined;
 }
@@ -63,6 +66,7 @@ export async function runDemo(options: DemoOptions, print: (line: string) => voi
     seed: options.hash === "tokens" ? undefined : SEED,
     hash,
     mistake: wrong,
+    tokenizer: options.tokenizer,
     write: (line) => (isTold ? print(line) : lines.push(line)),
   });
   const { gateway } = fleet;

@@ -32,6 +32,8 @@ export interface FleetOptions {
   /** What the gateway is told of it. */
   readonly hash: HashOptions;
   readonly mistake: Mistake | null;
+  /** Qwen3's, if it is loaded already. */
+  readonly tokenizer: EngineTokenizer | undefined;
   /** Given each of the gateway's log lines. */
   readonly write: (line: string) => void;
 }
@@ -51,7 +53,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     for (const part of started.splice(0).reverse()) await part.close();
   };
   try {
-    const tokenizer: EngineTokenizer = await loadTokenizer(qwen3Directory());
+    const tokenizer = options.tokenizer ?? (await loadTokenizer(qwen3Directory()));
     // The engines connect to the gateway's one socket, as they do to the quickstart's scheduler, so its port is
     // chosen before there is a gateway.
     const eventsEndpoint = `tcp://127.0.0.1:${await freePort()}`;

@@ -113,12 +113,12 @@ function fail(at: string, expected: string, value: unknown, near?: string): neve
   );
 }
 
-/** The nearest of the names, if fewer than half of its letters differ. */
+/** The nearest of the names, if no more than half of its letters differ. */
 function nearest(word: string, names: readonly string[]): string | undefined {
   const [best] = names
     .map((name) => ({ name, distance: editDistance(word.toLowerCase(), name.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance);
-  return best !== undefined && best.distance < best.name.length / 2 ? best.name : undefined;
+  return best !== undefined && best.distance <= best.name.length / 2 ? best.name : undefined;
 }
 
 /** Levenshtein's: letters to put in, leave out or change. */

@@ -79,6 +79,7 @@ export class Gateway {
   readonly #admin: Server;
   #beat: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
+  #underWay = 0;
 
   constructor(config: GatewayConfig, indexer: Indexer, log: Log) {
     this.indexer = indexer;
@@ -121,14 +122,16 @@ export class Gateway {
 
   /** Take no new requests, finish those under way (for `drainTimeoutMs` at most), close everything. */
   close(): Promise<void> {
-    return (this.#closing ??= this.#drain());
+    return (this.#closing ??= Promise.resolve().then(() => this.#drain()));
   }
 
   async #drain(): Promise<void> {
     clearInterval(this.#beat);
     this.#pods.stop();
     const cutOff = setTimeout(() => this.#api.closeAllConnections(), this.#config.drainTimeoutMs);
-    await closed(this.#api);
+    const end = closed(this.#api);
+    this.#cutIdle();
+    await end;
     clearTimeout(cutOff);
     this.#upstream.close();
     this.#admin.closeAllConnections();
@@ -136,11 +139,19 @@ export class Gateway {
     await this.indexer.close();
   }
 
+  /** Kept connections, and those on which nothing was asked yet, would hold up the drain. */
+  #cutIdle(): void {
+    if (this.#closing && this.#underWay === 0) this.#api.closeAllConnections();
+  }
+
   async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const id = requestId(message);
     response.setHeader("x-request-id", id);
-    // A connection that is kept open would hold up the drain.
-    response.on("close", () => this.#closing && this.#api.closeIdleConnections());
+    this.#underWay++;
+    response.on("close", () => {
+      this.#underWay--;
+      this.#cutIdle();
+    });
     if (this.#closing) response.setHeader("connection", "close");
     try {
       const { pathname } = new URL(message.url ?? "/", "http://gateway");
