@@ -10,7 +10,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CheckFailed, run, step } from "./run.js";
-import { checkFiles, lintTarball, pack } from "./tarball.js";
+import { checkBundles, checkFiles, lintTarball, pack } from "./tarball.js";
 import { emptyProject, nodes, type Tool, typeScripts } from "./tools.js";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -46,6 +46,7 @@ function checkPackage(): void {
   }
   const tarball = pack(root, work);
   step("tarball", () => checkFiles(tarball));
+  step("no other package is bundled", () => void checkBundles(root, tarball));
   step("publint --strict, attw", () => void lintTarball(root, tarball));
 
   let compilers: Tool[] = [];
@@ -80,6 +81,9 @@ function checkPackage(): void {
     install(...optional.map(([name, range]) => `${name}@${range}`));
     return onEach(runtimes, (node) => run(consumer, node.path, "isolation.mjs", ...subpaths));
   });
+  step("subscribe with zeromq opens a socket", () =>
+    onEach(runtimes, (node) => run(consumer, node.path, "built/with-zeromq.js")),
+  );
   step("every subpath's declarations type-check", () =>
     onEach(compilers, (tsc) => run(consumer, process.execPath, tsc.path, "-p", "tsconfig.optional.json")),
   );

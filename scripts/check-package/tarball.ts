@@ -2,6 +2,7 @@
  * The package as npm would publish it: packed once, looked at, and linted.
  * @module
  */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CheckFailed, run } from "./run.js";
 
@@ -60,6 +61,15 @@ export function checkFiles(tarball: Tarball): string {
   if (strays.length > 0) throw new CheckFailed(`the tarball should not hold ${strays.join(", ")}`);
   const kilobytes = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`;
   return `${tarball.files.length} files, ${kilobytes(tarball.packedBytes)} packed, ${kilobytes(tarball.unpackedBytes)} unpacked`;
+}
+
+/** @throws CheckFailed if the build took in a package instead of importing it: its source maps tell */
+export function checkBundles(root: string, tarball: Tarball): void {
+  for (const path of tarball.files.filter((file) => file.endsWith(".js.map"))) {
+    const { sources } = JSON.parse(readFileSync(join(root, path), "utf8")) as { sources: string[] };
+    const foreign = sources.filter((source) => !/^(\.\.\/)+src\//.test(source));
+    if (foreign.length > 0) throw new CheckFailed(`${path} bundles ${foreign.join(", ")}`);
+  }
 }
 
 /**
