@@ -61,7 +61,7 @@ export class Workers {
     const workers = new Workers(await openEventSocket({ endpoint: endpoints }), port);
     void workers.#handOut();
     cluster.on("exit", workers.#replace);
-    for (let i = 0; i < count; i++) await workers.#fork();
+    await Promise.all(Array.from({ length: count }, () => workers.#fork()));
     return workers;
   }
 

@@ -107,7 +107,8 @@ function checkObject(value: unknown, at: string): Readonly<Record<string, unknow
 }
 
 function fail(at: string, expected: string, value: unknown, near?: string): never {
-  const got = value === undefined ? "nothing" : (JSON.stringify(value) ?? typeof value).slice(0, 80);
+  const json = typeof value === "number" ? String(value) : JSON.stringify(value);
+  const got = value === undefined ? "nothing" : (json ?? typeof value).slice(0, 80);
   throw new ConfigError(
     `${at} expected ${expected}, got ${got}${near === undefined ? "" : ` (did you mean ${near}?)`}`,
   );

@@ -122,6 +122,7 @@ export class Gateway {
 
   /** Take no new requests, finish those under way (for `drainTimeoutMs` at most), close everything. */
   close(): Promise<void> {
+    // Set before anything is done: what is done looks at it.
     return (this.#closing ??= Promise.resolve().then(() => this.#drain()));
   }
 
@@ -148,14 +149,15 @@ export class Gateway {
     const id = requestId(message);
     response.setHeader("x-request-id", id);
     this.#underWay++;
+    // A write to a client that has gone; its close says the same.
+    response.on("error", () => {});
     response.on("close", () => {
       this.#underWay--;
       this.#cutIdle();
     });
     if (this.#closing) response.setHeader("connection", "close");
     try {
-      const { pathname } = new URL(message.url ?? "/", "http://gateway");
-      const route = `${message.method} ${pathname}`;
+      const route = `${message.method} ${message.url!.split("?", 1)[0]}`;
       if (route === "POST /v1/completions" || route === "POST /v1/chat/completions")
         await this.#complete(id, message, response);
       else if (route === "GET /v1/models")
@@ -223,6 +225,7 @@ export class Gateway {
     let status: number | undefined;
     pod.inFlight++;
     try {
+      // The path is one of ours: it cannot lead to another host.
       const url = new URL(message.url!, pod.url);
       const upstream = await this.#upstream.post(url, { ...headers, "x-request-id": id }, body, gone);
       status = upstream.statusCode!;

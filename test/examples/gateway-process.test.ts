@@ -47,3 +47,18 @@ it("says what is wrong with a config and exits with 1", async () => {
   expect(output.trim()).toBe("pods[0].evnts is not a field (did you mean events?)");
   expect(code).toBe(1);
 });
+
+it("checks a config without serving, and tells a port that is no number", async () => {
+  const config = configFile({
+    models: { base: {} },
+    pods: [{ url: "http://10.0.0.1", events: "tcp://10.0.0.1:5557" }],
+  });
+  expect(await runExample("mini-gateway/main.ts", "--config", config, "--check").ended).toEqual({
+    code: 0,
+    output: `${config}: ok\n`,
+  });
+  const { code, output } = await runExample("mini-gateway/main.ts", "--config", config, "--port", "http")
+    .ended;
+  expect(output.trim()).toBe("port expected an integer from 0 to 65535, got NaN");
+  expect(code).toBe(1);
+}, 60_000);

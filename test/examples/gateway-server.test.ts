@@ -1,5 +1,6 @@
 /** The gateway's own answers: refusals, health, metrics, the beat, and its end. */
 import { once } from "node:events";
+import { request as httpRequest } from "node:http";
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { startByteEngine } from "./engine-support.js";
@@ -65,6 +66,36 @@ describe("refusals, in vLLM's envelope", () => {
     expect((await fetch(`${url}/v1/models`)).status).toBe(503);
     expect((await fetch(`${url}/v1/embeddings`, { method: "POST", body: "{}" })).status).toBe(404);
     expect((await fetch(`${url}/v1/completions`)).status).toBe(404);
+  });
+});
+
+describe("request lines", () => {
+  it("never lets a client choose the host that a request goes to", async () => {
+    let visits = 0;
+    const elsewhere = await serve((_, response) => {
+      visits++;
+      response.end();
+    });
+    const pod = await upstream((_, response) => void response.end("{}"));
+    const { url } = await gatewayOf([{ url: pod.url }]);
+    const gateway = new URL(url);
+    for (const path of [
+      `//${elsewhere.name}/v1/completions`,
+      `${elsewhere.url}/v1/completions`,
+      `/v1/../..//${elsewhere.name}/v1/completions`,
+      "//",
+    ]) {
+      const status = await new Promise((resolve, reject) => {
+        httpRequest({ host: gateway.hostname, port: gateway.port, path, method: "POST" }, (response) => {
+          response.resume();
+          resolve(response.statusCode);
+        })
+          .on("error", reject)
+          .end(JSON.stringify(BODY));
+      });
+      expect(status).toBe(404);
+    }
+    expect(visits).toBe(0);
   });
 });
 
