@@ -4,9 +4,9 @@
  * @module
  */
 import { loadHashing } from "./hash/index.js";
-import { KeyClasses } from "./key-classes.js";
+import { type ChainRoot, KeyClasses } from "./key-classes.js";
 import { KvBlockIndexer } from "./kv-block-indexer.js";
-import { checkIndexerOptions, type IndexerOptions } from "./options.js";
+import { checkIndexerOptions, exactHashes, type IndexerOptions } from "./options.js";
 import type { SubscribeOptions, Subscription } from "./subscription.js";
 import type {
   ChatMessage,
@@ -69,6 +69,10 @@ export const Indexer: {
 } = {
   async create(options: IndexerOptions = {}) {
     checkIndexerOptions(options);
-    return new KvBlockIndexer(options, new KeyClasses(await loadHashing()));
+    const classes = new KeyClasses(await loadHashing());
+    // A hasher says at once what is wrong with its seed; later, the first event would.
+    for (const { algorithm, seed, noneHash } of exactHashes(options))
+      classes.hasher(algorithm, { seed, noneHash } as ChainRoot, 1);
+    return new KvBlockIndexer(options, classes);
   },
 };

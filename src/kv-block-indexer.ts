@@ -40,6 +40,7 @@ export class KvBlockIndexer implements Indexer {
   readonly #diagnostics: Diagnostics;
   readonly #writePath: WritePath;
   readonly #readPath: ReadPath;
+  readonly #watch: LookupWatch;
   readonly #tokenizers: Tokenizers;
   readonly #subscriptions = new Set<Subscription>();
   readonly #applying = new Set<Promise<void>>();
@@ -68,6 +69,7 @@ export class KvBlockIndexer implements Indexer {
     });
     const watch = new LookupWatch({ publishers, models, diagnostics, writePath, clock });
     this.#index = index;
+    this.#watch = watch;
     this.#clock = clock;
     this.#diagnostics = diagnostics;
     this.#writePath = writePath;
@@ -156,14 +158,14 @@ export class KvBlockIndexer implements Indexer {
   }
 
   async scorePrompt(prompt: string, request: ScoreRequest & EncodeOptions): Promise<PodScores> {
+    this.#checkOpen();
     const { addSpecialTokens, signal, ...score } = request;
-    return this.scoreTokens(
-      await this.tokenizePrompt(prompt, { model: request.model, addSpecialTokens, signal }),
-      score,
-    );
+    const tokens = await this.tokenizePrompt(prompt, { model: request.model, addSpecialTokens, signal });
+    return this.scoreTokens(tokens, score);
   }
 
   async scoreChat(messages: readonly ChatMessage[], request: ScoreRequest & ChatOptions): Promise<PodScores> {
+    this.#checkOpen();
     const { model, pods, loraName, cacheSalt, multimodal, ...chat } = request;
     const tokens = await this.tokenizeChat(messages, { model, ...chat });
     return this.scoreTokens(tokens, { model, pods, loraName, cacheSalt, multimodal });
@@ -210,6 +212,7 @@ export class KvBlockIndexer implements Indexer {
   }
 
   diagnose(): Diagnostic[] {
+    this.#watch.review();
     return this.#diagnostics.list();
   }
 

@@ -37,16 +37,42 @@ export class LookupWatch {
   }
 
   answered(query: Query, scores: readonly PodScore[]): void {
-    if (query.cacheSalt !== "") this.#salted.add(query.model);
-    if (query.loraName !== undefined) this.#withLora.add(query.model);
-    if (scores.some(({ blocks }) => blocks > 0)) return;
     const { writePath, publishers } = this.#options;
+    this.#noteNamed(query);
+    if (scores.some(({ blocks }) => blocks > 0)) return;
     if (writePath.frames === 0) this.#checkSilence();
     else if (publishers.size === 0)
       return; // every frame was refused, which has its own diagnostic
     else if (publishers.ofModel(query.model).length === 0) this.#reportModel(query.model);
     else if (query.candidates.length === 0) this.#reportPods(query);
     else this.#checkExtraKeys(query.model);
+  }
+
+  /** Withdraw what has ended since it was told. */
+  review(): void {
+    const { diagnostics, publishers, writePath } = this.#options;
+    for (const { code, model = "", evidence } of diagnostics.list()) {
+      const ofModel = publishers.ofModel(model);
+      const ended =
+        (code === "no-events" && writePath.frames > 0) ||
+        (code === "model-never-announced" && ofModel.length > 0) ||
+        (code === "pods-unknown" &&
+          ofModel.some(({ pod }) => (evidence["candidates"] as string[]).includes(pod)));
+      if (ended) diagnostics.withdraw(code, model === "" ? undefined : model);
+    }
+  }
+
+  /** Only of models that are announced: the names in requests are not ours to count. */
+  #noteNamed({ model, cacheSalt, loraName, candidates }: Query): void {
+    if (candidates.length === 0) return;
+    if (cacheSalt !== "" && !this.#salted.has(model)) {
+      this.#salted.add(model);
+      this.#options.diagnostics.withdraw("salt-not-passed", model);
+    }
+    if (loraName !== undefined && !this.#withLora.has(model)) {
+      this.#withLora.add(model);
+      this.#options.diagnostics.withdraw("lora-not-passed", model);
+    }
   }
 
   #checkSilence(): void {

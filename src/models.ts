@@ -2,7 +2,7 @@
  * Model names: which base model, and which adapter, a request or a topic means; and what is set for each model.
  * @module
  */
-import type { HashOptions, IndexerOptions, ModelOptions } from "./options.js";
+import { adapterNames, type HashOptions, type IndexerOptions, type ModelOptions } from "./options.js";
 
 /** What applies to one model. */
 export interface ModelSettings {
@@ -32,7 +32,7 @@ export class Models {
       this.#settings.set(model, settingsOf(own, options));
       this.#resolved.set(model, { model, loraName: undefined });
       for (const alias of own.aliases ?? []) this.#resolved.set(alias, { model, loraName: undefined });
-      for (const loraName of loraNames(own)) this.#resolved.set(loraName, { model, loraName });
+      for (const loraName of adapterNames(own)) this.#resolved.set(loraName, { model, loraName });
     }
   }
 
@@ -61,8 +61,4 @@ function settingsOf(own: ModelOptions, all: IndexerOptions): ModelSettings {
       Array.isArray(own.loras) ? [] : Object.entries((own.loras ?? {}) as Record<string, number>),
     ),
   };
-}
-
-function loraNames(own: ModelOptions): readonly string[] {
-  return Array.isArray(own.loras) ? own.loras : Object.keys(own.loras ?? {});
 }

@@ -86,12 +86,19 @@ export function checkIndexerOptions(options: IndexerOptions): void {
     checkFunction("onDiagnostic", options.onDiagnostic);
   if (options.clock !== undefined) checkFunction("clock", options.clock);
   if (options.tokenizers !== undefined && typeof options.tokenizers !== "function")
-    checkRecord("tokenizers", options.tokenizers);
+    checkRecord("tokenizers", options.tokenizers, "record or function");
+  if (options.tierWeights !== undefined) checkRecord("tierWeights", options.tierWeights);
   for (const [tier, weight] of Object.entries(options.tierWeights ?? {}))
     if (typeof weight !== "number" || !(weight >= 0 && weight <= 1))
       throw rangeMistake(`tierWeights.${tier}`, "number 0 … 1", weight);
-  for (const [name, model] of Object.entries(options.models ?? {}))
-    checkModel(`models[${JSON.stringify(name)}]`, model);
+  if (options.models !== undefined) checkModels(options.models);
+}
+
+/** Every exact hashing that is configured, to be tried before the first event asks for it. */
+export function exactHashes(options: IndexerOptions): (HashOptions & { mode: "exact" })[] {
+  return [options.hash, ...Object.values(options.models ?? {}).map(({ hash }) => hash)].filter(
+    (hash) => hash?.mode === "exact",
+  );
 }
 
 /** Tier weights with the defaults for tiers not named. */
@@ -99,8 +106,32 @@ export function withDefaultWeights(weights: IndexerOptions["tierWeights"]): Read
   return { ...DEFAULT_TIER_WEIGHTS, ...weights };
 }
 
+/** One name, one meaning: an alias or adapter of two models would send requests to the wrong one in silence. */
+function checkModels(models: NonNullable<IndexerOptions["models"]>): void {
+  checkRecord("models", models);
+  const owners = new Map(Object.keys(models).map((name) => [name, name]));
+  for (const [name, model] of Object.entries(models)) {
+    const where = `models[${JSON.stringify(name)}]`;
+    checkModel(where, model);
+    for (const other of [...(model.aliases ?? []), ...adapterNames(model)]) {
+      if ((owners.get(other) ?? name) !== name)
+        throw rangeMistake(where, "aliases and loras that no other model has", other);
+      owners.set(other, name);
+    }
+  }
+}
+
+/** The names of a model's adapters. */
+export function adapterNames({ loras }: ModelOptions): readonly string[] {
+  return Array.isArray(loras) ? loras : Object.keys(loras ?? {});
+}
+
 function checkModel(where: string, model: ModelOptions): void {
   checkOptions(where, model, ["aliases", "loras", "blockSize", "hash", "drafting", "duplicates"]);
+  if (model.aliases !== undefined && !Array.isArray(model.aliases))
+    throw typeMistake(`${where}.aliases`, "array of names", model.aliases);
+  if (model.loras !== undefined && (typeof model.loras !== "object" || model.loras === null))
+    throw typeMistake(`${where}.loras`, "array of names, or record of ids by name", model.loras);
   for (const alias of model.aliases ?? []) checkName(`${where}.aliases`, alias);
   if (Array.isArray(model.loras)) for (const lora of model.loras) checkName(`${where}.loras`, lora);
   else
@@ -125,8 +156,9 @@ function checkHash(where: string, hash: HashOptions): void {
         : ["mode"];
   checkOptions(`${where} in mode "${mode}"`, hash, allowed);
   if (hash.mode === "exact") checkOneOf(`${where}.algorithm`, hash.algorithm, HASH_ALGORITHMS);
-  if (hash.mode !== "auto") return;
-  for (const seed of hash.seeds ?? [])
+  if (hash.mode !== "auto" || hash.seeds === undefined) return;
+  if (!Array.isArray(hash.seeds)) throw typeMistake(`${where}.seeds`, "array of strings", hash.seeds);
+  for (const seed of hash.seeds)
     if (typeof seed !== "string")
       throw typeMistake(`${where}.seeds`, `strings, as in PYTHONHASHSEED ("${seed}")`, seed);
 }
@@ -135,6 +167,7 @@ function checkFunction(name: string, value: unknown): void {
   if (typeof value !== "function") throw typeMistake(name, "function", value);
 }
 
-function checkRecord(name: string, value: unknown): void {
-  if (typeof value !== "object" || value === null) throw typeMistake(name, "record or function", value);
+function checkRecord(name: string, value: unknown, expected = "record"): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw typeMistake(name, expected, value);
 }

@@ -10,6 +10,9 @@ import type { ModelSettings } from "./models.js";
 import { HandleMap, ParkedStores, SequenceTracker } from "./publisher/index.js";
 import type { ExtraKeysEra, PodStatus, PublisherState } from "./types.js";
 
+/** What one takes beside its blocks, about. */
+export const PUBLISHER_BYTES = 4096;
+
 export class Publisher {
   readonly pod: string;
   readonly model: string;
@@ -27,6 +30,8 @@ export class Publisher {
   /** The transport says that the engine cannot be heard. */
   unreachable = false;
   lastFrameAt: number | null = null;
+  /** Forgotten by `removePod`. */
+  removed = false;
 
   mode: "exact" | "tokens" | "undecided";
   /** In exact mode: the engine's algorithm and seed. */
@@ -64,7 +69,7 @@ export class Publisher {
   readonly reached: HandleMap;
   /** Own keys reached by two handles: nobody can say which of them a prompt would hit. */
   readonly ambiguous = new Set<bigint>();
-  readonly parked: ParkedStores<BlockStored> = new ParkedStores();
+  readonly parked: ParkedStores<BlockStored>;
 
   frames = 0;
   gaps = 0;
@@ -98,6 +103,7 @@ export class Publisher {
       isHeld: (hi: number, lo: number) => this.holdsAnywhere(hi, lo),
     };
     this.handles = new HandleMap(memory);
+    this.parked = new ParkedStores(memory.reserve);
     this.reached = new HandleMap({ ...memory, isHeld: (_hi, _lo, hi, lo) => this.holdsAnywhere(hi, lo) });
   }
 
@@ -188,6 +194,13 @@ export class Publisher {
     this.parked.clear();
     this.releaseHeld();
     this.groups = this.otherGroups = 0;
+  }
+
+  /** Void everything and give back its own memory: nobody asks for it any more. */
+  remove(): void {
+    this.voidAll();
+    this.removed = true;
+    this.#index.reserve(-PUBLISHER_BYTES);
   }
 
   /** A new engine process: whatever was learned of the old one may be otherwise now. */

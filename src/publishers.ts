@@ -40,7 +40,7 @@ export class Publishers {
     let removed = 0;
     for (const [name, publisher] of this.#byName) {
       if (publisher.pod !== pod) continue;
-      publisher.voidAll();
+      publisher.remove();
       this.#byName.delete(name);
       const left = this.#byModel.get(publisher.model)!.filter((other) => other !== publisher);
       if (left.length > 0) this.#byModel.set(publisher.model, left);

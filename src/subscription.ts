@@ -82,8 +82,7 @@ export async function openSubscription(
     );
   signal?.throwIfAborted();
 
-  /** Whose frames came this way: what the transport says concerns them. */
-  const publishers = new Set<Publisher>();
+  const heard = new Heard();
   const stop = new AbortController();
   let socket: EventSocket | undefined;
   if (source === undefined) {
@@ -91,8 +90,8 @@ export async function openSubscription(
       ...(socketOptions as SocketOptions),
       now: host.clock,
       onRejected: host.onRejected,
-      onTransport: ({ connected }) => {
-        for (const publisher of publishers) publisher.unreachable = connected === 0;
+      onTransport: ({ endpoints }) => {
+        for (const { endpoint, connected } of endpoints) heard.setUnreachable(endpoint, connected === 0);
       },
     });
   }
@@ -102,7 +101,7 @@ export async function openSubscription(
       frame = { ...frame, pod: frame.pod ?? pod, model: frame.model ?? model };
     onFrame?.(frame);
     const publisher = host.apply(frame);
-    if (publisher !== undefined) publishers.add(publisher);
+    if (publisher !== undefined) heard.note(publisher, frame.source);
   };
   const ended = ingest(socket ?? source!, apply, host.stopwatch, stop.signal).catch((error: unknown) => {
     if (stop.signal.aborted) return;
@@ -118,9 +117,8 @@ export async function openSubscription(
       stop.abort();
       signal?.removeEventListener("abort", close);
       await socket?.close();
-      for (const publisher of publishers) publisher.unreachable = true;
-      // A source that never yields again cannot be waited for.
-      if (socket !== undefined) await ended.catch(() => {});
+      heard.setAllUnreachable();
+      await ended.catch(() => {});
     })();
     return closing;
   };
@@ -135,4 +133,30 @@ export async function openSubscription(
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Whose frames came from which endpoint: what the transport says of it concerns them. */
+class Heard {
+  readonly #byEndpoint = new Map<string, Set<Publisher>>();
+
+  note(publisher: Publisher, endpoint = ""): void {
+    const publishers = this.#byEndpoint.get(endpoint);
+    if (publishers?.has(publisher)) return;
+    if (publishers === undefined) {
+      this.#byEndpoint.set(endpoint, new Set([publisher]));
+      return;
+    }
+    publishers.add(publisher);
+    // Each time the number has doubled: pods come and go, and a subscription outlives them.
+    if (Number.isInteger(Math.log2(publishers.size)))
+      for (const other of publishers) if (other.removed) publishers.delete(other);
+  }
+
+  setUnreachable(endpoint: string, unreachable: boolean): void {
+    for (const publisher of this.#byEndpoint.get(endpoint) ?? []) publisher.unreachable = unreachable;
+  }
+
+  setAllUnreachable(): void {
+    for (const endpoint of this.#byEndpoint.keys()) this.setUnreachable(endpoint, true);
+  }
 }

@@ -3,13 +3,24 @@
  * @module
  */
 import type { Diagnostics } from "./diagnostics.js";
-import { checkName, KvBlockError, rangeMistake, typeMistake } from "./errors.js";
+import { checkName, checkOptions, KvBlockError, rangeMistake, typeMistake } from "./errors.js";
 import type { Models } from "./models.js";
 import type { TokenizerSource } from "./options.js";
 import type { ChatMessage, ChatOptions, EncodeOptions, TokenIds, Tokenizer } from "./types.js";
 
 /** Models whose tokenizer is kept: requests name models, so their number is not ours. */
 const MAX_KEPT = 64;
+
+const ENCODE_OPTIONS = ["model", "addSpecialTokens", "signal"];
+const CHAT_OPTIONS = [
+  ...ENCODE_OPTIONS,
+  "tools",
+  "documents",
+  "addGenerationPrompt",
+  "continueFinalMessage",
+  "chatTemplate",
+  "templateArguments",
+];
 
 export class Tokenizers {
   readonly #source: TokenizerSource | undefined;
@@ -26,6 +37,7 @@ export class Tokenizers {
   async encode(prompt: string, request: { model: string } & EncodeOptions): Promise<TokenIds> {
     if (typeof prompt !== "string") throw typeMistake("prompt", "string", prompt);
     if (prompt === "") throw rangeMistake("prompt", "non-empty string", prompt);
+    checkOptions("request", request, ENCODE_OPTIONS);
     const { model, ...options } = request;
     options.signal?.throwIfAborted();
     return run(model, await this.#of(model), (tokenizer) => tokenizer.encode(prompt, options));
@@ -37,6 +49,7 @@ export class Tokenizers {
   ): Promise<TokenIds> {
     if (!Array.isArray(messages)) throw typeMistake("messages", "array of messages", messages);
     if (messages.length === 0) throw rangeMistake("messages", "at least one message", messages);
+    checkOptions("request", request, CHAT_OPTIONS);
     const { model, ...options } = request;
     options.signal?.throwIfAborted();
     const tokenizer = await this.#of(model);
@@ -51,9 +64,10 @@ export class Tokenizers {
   async #of(name: string): Promise<Tokenizer> {
     const { model } = this.#models.resolve(checkName("model", name));
     let found = this.#found.get(model);
+    const isNew = found === undefined;
     if (found === undefined) {
       const source = this.#source;
-      found = Promise.resolve(typeof source === "function" ? source(model) : own(source, model));
+      found = (async () => (typeof source === "function" ? source(model) : own(source, model)))();
       if (this.#found.size >= MAX_KEPT) this.#found.delete(this.#found.keys().next().value!);
       this.#found.set(model, found);
     }
@@ -68,7 +82,10 @@ export class Tokenizers {
         { cause },
       );
     }
-    if (tokenizer !== undefined) return tokenizer;
+    if (tokenizer !== undefined) {
+      if (isNew) this.#diagnostics.withdraw("tokenizer-missing", model);
+      return tokenizer;
+    }
     this.#found.delete(model);
     this.#diagnostics.raise({
       code: "tokenizer-missing",

@@ -12,7 +12,7 @@ import { decodeEventBatch, type EventBatch, type KvEvent, parseTopic } from "./e
 import { IdentityFinder } from "./identity-finder.js";
 import type { KeyClasses } from "./key-classes.js";
 import type { Models } from "./models.js";
-import { Publisher } from "./publisher-state.js";
+import { PUBLISHER_BYTES, Publisher } from "./publisher-state.js";
 import { MAX_PUBLISHERS, type Publishers } from "./publishers.js";
 import type { KvFrame } from "./types.js";
 import {
@@ -126,7 +126,8 @@ export class WritePath {
   #publisher(pod: string, model: string, rank: number): Publisher | undefined {
     const { publishers, models, index, tiers } = this.#options;
     const known = publishers.find(pod, model, rank);
-    if (known !== undefined || publishers.size >= MAX_PUBLISHERS) return known;
+    if (known !== undefined) return known;
+    if (publishers.size >= MAX_PUBLISHERS || !index.reserve(PUBLISHER_BYTES)) return undefined;
     const owner = publishers.nextOwner();
     const settings = models.settings(model);
     const publisher = new Publisher({ pod, model, dataParallelRank: rank, owner }, settings, index, tiers);

@@ -24,22 +24,34 @@ export class ParkedStores<T extends ParkableStore> {
   dropped = 0;
   size = 0;
   readonly #byParent = new Map<bigint, Parked<T>[]>();
-  readonly #byHandle = new Map<bigint, { parked: Parked<T>; block: number }>();
+  /** The parked copies of a handle: an engine may store a block twice. */
+  readonly #byHandle = new Map<bigint, { parked: Parked<T>; block: number }[]>();
+  readonly #reserve: (bytes: number) => boolean;
   #bytes = 0;
+
+  /** @param reserve - asks for memory (negative: gives it back); false refuses */
+  constructor(reserve: (bytes: number) => boolean = () => true) {
+    this.#reserve = reserve;
+  }
 
   /** Keep a store until {@link take} is asked for its parent. The oldest parents' children are dropped at the bound. */
   park(parentHi: number, parentLo: number, store: T): void {
     const blocks = store.blockKeys.length / 2;
     const parked: Parked<T> = { store, blocks, bytes: 256 + 96 * blocks + 4 * store.tokenIds.length };
+    if (!this.#reserve(parked.bytes)) {
+      this.dropped++;
+      return;
+    }
     const parent = handle(parentHi, parentLo);
     const siblings = this.#byParent.get(parent);
     if (siblings === undefined) this.#byParent.set(parent, [parked]);
     else siblings.push(parked);
-    for (let block = 0; block < blocks; block++)
-      this.#byHandle.set(handle(store.blockKeys[2 * block]!, store.blockKeys[2 * block + 1]!), {
-        parked,
-        block,
-      });
+    for (let block = 0; block < blocks; block++) {
+      const key = handle(store.blockKeys[2 * block]!, store.blockKeys[2 * block + 1]!);
+      const copies = this.#byHandle.get(key);
+      if (copies === undefined) this.#byHandle.set(key, [{ parked, block }]);
+      else copies.push({ parked, block });
+    }
     this.size++;
     this.#bytes += parked.bytes;
     while (this.#bytes > MAX_BYTES) {
@@ -53,15 +65,17 @@ export class ParkedStores<T extends ParkableStore> {
     return this.size === 0 ? [] : this.#forget(handle(hi, lo));
   }
 
-  /** The engine removed a block that may be parked. Returns whether it was. */
+  /** The engine removed a copy of a block that may be parked. Returns whether it was. */
   removed(hi: number, lo: number): boolean {
-    const found = this.size === 0 ? undefined : this.#byHandle.get(handle(hi, lo));
+    const copies = this.size === 0 ? undefined : this.#byHandle.get(handle(hi, lo));
+    const found = copies?.findLast(({ parked, block }) => block < parked.blocks) ?? copies?.[0];
     if (found === undefined) return false;
     found.parked.blocks = Math.min(found.parked.blocks, found.block);
     return true;
   }
 
   clear(): void {
+    this.#reserve(-this.#bytes);
     this.#byParent.clear();
     this.#byHandle.clear();
     this.#bytes = this.size = 0;
@@ -73,9 +87,12 @@ export class ParkedStores<T extends ParkableStore> {
     for (const { store, bytes } of children) {
       this.size--;
       this.#bytes -= bytes;
+      this.#reserve(-bytes);
       for (let i = 0; i < store.blockKeys.length; i += 2) {
         const key = handle(store.blockKeys[i]!, store.blockKeys[i + 1]!);
-        if (this.#byHandle.get(key)?.parked.store === store) this.#byHandle.delete(key);
+        const others = this.#byHandle.get(key)?.filter(({ parked }) => parked.store !== store) ?? [];
+        if (others.length > 0) this.#byHandle.set(key, others);
+        else this.#byHandle.delete(key);
       }
     }
     return children;
