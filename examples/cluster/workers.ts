@@ -74,9 +74,9 @@ export class Workers {
     return this.#socket.transport.connected;
   }
 
-  /** Numbers of the workers that answer. */
+  /** Numbers of the workers that take frames, ascending. */
   get ids(): number[] {
-    return Array.from(this.#pending.keys(), ({ id }) => id);
+    return Array.from(this.#pending.keys(), ({ id }) => id).sort((a, b) => a - b);
   }
 
   kill(id: number): void {
