@@ -133,6 +133,17 @@ export class KvBlockIndexer implements Indexer {
           evidence: { source },
         });
       },
+      onRepaired: ({ state, start, until, replayed, error }, endpoint) => {
+        if (state === "repaired") return;
+        const why = error instanceof Error ? `: ${error.message}` : "";
+        this.#diagnostics.raise({
+          code: "replay-incomplete",
+          severity: "warning",
+          message: `The engine at ${endpoint} gave ${replayed} of the frames ${start} … ${until - 1n} that were missing${why}.`,
+          fix: "Check replay_endpoint in the engine's --kv-events-config and replayEndpoint here; raise its buffer_steps if it keeps too few.",
+          evidence: { endpoint, state, start: start.toString(), until: until.toString(), replayed },
+        });
+      },
       onFailed: (error, endpoints) =>
         this.#diagnostics.raise({
           code: "subscription-failed",

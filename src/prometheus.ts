@@ -1,8 +1,12 @@
 /**
  * `kvblock/prometheus`: an indexer's counters on a prom-client registry, under llm-d's names where it has them.
+ *
+ * The indexer keeps every number itself, so prom-client's classes, which count, are not needed: each metric is handed to
+ * the registry in the interface that it asks of one (name, help, type, `get`, `reset`; prom-client 15 `lib/registry.js`).
+ * So nothing of prom-client is loaded here, and the registry may come from any copy of it.
  * @module
  */
-import { Counter, Gauge, type Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import { checkOptions, typeMistake } from "./errors.js";
 import type { Indexer } from "./indexer.js";
 import type { IndexStats } from "./types.js";
@@ -45,68 +49,52 @@ export function registerMetrics(indexer: Indexer, options: MetricsOptions): void
   if (typeof indexer?.stats !== "function") throw typeMistake("indexer", "an Indexer", indexer);
   if (typeof registry?.registerMetric !== "function")
     throw typeMistake("registry", "a prom-client Registry", registry);
-  const registers = [registry];
+  const add = (type: string, name: string, help: string, read: (stats: IndexStats) => Sample[]): void =>
+    registry.registerMetric(metricOf(type, name, help, () => read(indexer.stats())));
   for (const [name, [help, value]] of Object.entries(COUNTERS))
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(value(indexer.stats()));
-      },
-    });
+    add("counter", name, help, (stats) => [{ labels: {}, value: value(stats) }]);
   for (const [name, [help, value]] of Object.entries(GAUGES))
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(value(indexer.stats()));
-      },
-    });
-  new Counter({
-    name: "kvblock_skips_total",
-    help: "Frames, events and stores not applied, by reason",
-    labelNames: ["reason"],
-    registers,
-    collect() {
-      this.reset();
-      for (const [reason, count] of Object.entries(indexer.stats().skips)) this.inc({ reason }, count);
-    },
-  });
-  registry.registerMetric(lookupLatency(indexer));
+    add("gauge", name, help, (stats) => [{ labels: {}, value: value(stats) }]);
+  add("counter", "kvblock_skips_total", "Frames, events and stores not applied, by reason", (stats) =>
+    Object.entries(stats.skips).map(([reason, value]) => ({ labels: { reason }, value })),
+  );
+  add("histogram", LATENCY, "Latency of lookups, hashing included", ({ lookupLatency }) => [
+    ...lookupLatency.buckets.map(({ leSeconds, count }) => bucket(leSeconds, count)),
+    bucket("+Inf", lookupLatency.count),
+    { metricName: `${LATENCY}_sum`, labels: {}, value: lookupLatency.sumSeconds },
+    { metricName: `${LATENCY}_count`, labels: {}, value: lookupLatency.count },
+  ]);
 }
 
-/**
- * The indexer keeps its own histogram, since the registry may come later or never; this hands it out as it is.
- * prom-client has no class for that, so the metric is written out in its interface: name, help, type, `get`, `reset`.
- */
-function lookupLatency(indexer: Indexer): Parameters<Registry["registerMetric"]>[0] {
-  const name = "kvcache_index_lookup_latency_seconds";
+const LATENCY = "kvcache_index_lookup_latency_seconds";
+
+/** One line of a scrape; `metricName` where it is not the metric's own. */
+interface Sample {
+  readonly metricName?: string | undefined;
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+}
+
+function bucket(le: number | string, value: number): Sample {
+  return { metricName: `${LATENCY}_bucket`, labels: { le }, value };
+}
+
+/** A metric whose samples are read when the registry is scraped. */
+function metricOf(
+  type: string,
+  name: string,
+  help: string,
+  read: () => Sample[],
+): Parameters<Registry["registerMetric"]>[0] {
   const metric = {
     name,
-    help: "Latency of lookups, hashing included",
-    type: "histogram",
+    help,
+    type,
     aggregator: "sum",
-    async get() {
-      const { count, sumSeconds, buckets } = indexer.stats().lookupLatency;
-      const bucket = (le: number | string, value: number): object => ({
-        metricName: `${name}_bucket`,
-        labels: { le },
-        value,
-      });
-      return {
-        ...metric,
-        values: [
-          ...buckets.map(({ leSeconds, count: value }) => bucket(leSeconds, value)),
-          bucket("+Inf", count),
-          { metricName: `${name}_sum`, labels: {}, value: sumSeconds },
-          { metricName: `${name}_count`, labels: {}, value: count },
-        ],
-      };
+    async get(): Promise<object> {
+      return { ...metric, values: read() };
     },
-    reset() {},
+    reset(): void {},
   };
   return metric as unknown as Parameters<Registry["registerMetric"]>[0];
 }

@@ -29,6 +29,8 @@ export class Publisher {
   gapped = false;
   /** The transport says that the engine cannot be heard. */
   unreachable = false;
+  /** Its engine is being asked for what was lost; live frames wait meanwhile. */
+  repairing = false;
   lastFrameAt: number | null = null;
   /** Forgotten by `removePod`. */
   removed = false;
@@ -110,7 +112,7 @@ export class Publisher {
   get state(): PublisherState {
     if (this.unreachable) return "stale";
     if (this.frames === 0) return "unknown";
-    if (this.mode === "undecided") return "catching-up";
+    if (this.mode === "undecided" || this.repairing) return "catching-up";
     return this.gapped ? "partial" : "live";
   }
 

@@ -7,16 +7,16 @@ import {
   type EventSocket,
   type EventSocketOptions,
   openEventSocket,
+  type Repair,
   type TransportSnapshot,
 } from "./events/index.js";
+import { Heard } from "./heard.js";
 import { ingest } from "./ingest.js";
 import type { Publisher } from "./publisher-state.js";
 import type { KvFrame } from "./types.js";
 
-/** Options of a socket of our own; see {@link EventSocketOptions}. */
-type SocketOptions = Omit<EventSocketOptions, "now" | "onRejected" | "onTransport" | "signal">;
-
-export interface SubscribeOptions extends Partial<SocketOptions> {
+export interface SubscribeOptions
+  extends Partial<Omit<EventSocketOptions, "now" | "onRejected" | "onTransport" | "onRepair" | "signal">> {
   /** Frames from elsewhere (a recording, another process) instead of a socket. */
   source?: AsyncIterable<KvFrame> | undefined;
   /** The pod that the frames are of, whatever their topic says. */
@@ -45,6 +45,8 @@ export interface SubscriptionHost {
   readonly stopwatch: () => number;
   /** A malformed message was dropped before it was a frame. */
   onRejected(error: Error, source: string): void;
+  /** An engine was asked for what was lost: how that ended. */
+  onRepaired(repair: Repair, endpoint: string): void;
   onFailed(error: unknown, endpoints: readonly string[]): void;
 }
 
@@ -54,6 +56,9 @@ const SOCKET_OPTIONS = [
   "bind",
   "topicFilter",
   "dataParallelSize",
+  "replayEndpoint",
+  "replay",
+  "replayTimeoutMs",
   "curve",
   "maxFrameBytes",
   "receiveHighWaterMark",
@@ -87,11 +92,15 @@ export async function openSubscription(
   let socket: EventSocket | undefined;
   if (source === undefined) {
     socket = await openEventSocket({
-      ...(socketOptions as SocketOptions),
+      ...(socketOptions as EventSocketOptions),
       now: host.clock,
       onRejected: host.onRejected,
       onTransport: ({ endpoints }) => {
         for (const { endpoint, connected } of endpoints) heard.setUnreachable(endpoint, connected === 0);
+      },
+      onRepair: (repair, endpoint) => {
+        heard.setRepairing(endpoint, repair.state === "asking");
+        if (repair.state !== "asking") host.onRepaired(repair, endpoint);
       },
     });
   }
@@ -133,30 +142,4 @@ export async function openSubscription(
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-/** Whose frames came from which endpoint: what the transport says of it concerns them. */
-class Heard {
-  readonly #byEndpoint = new Map<string, Set<Publisher>>();
-
-  note(publisher: Publisher, endpoint = ""): void {
-    const publishers = this.#byEndpoint.get(endpoint);
-    if (publishers?.has(publisher)) return;
-    if (publishers === undefined) {
-      this.#byEndpoint.set(endpoint, new Set([publisher]));
-      return;
-    }
-    publishers.add(publisher);
-    // Each time the number has doubled: pods come and go, and a subscription outlives them.
-    if (Number.isInteger(Math.log2(publishers.size)))
-      for (const other of publishers) if (other.removed) publishers.delete(other);
-  }
-
-  setUnreachable(endpoint: string, unreachable: boolean): void {
-    for (const publisher of this.#byEndpoint.get(endpoint) ?? []) publisher.unreachable = unreachable;
-  }
-
-  setAllUnreachable(): void {
-    for (const endpoint of this.#byEndpoint.keys()) this.setUnreachable(endpoint, true);
-  }
 }

@@ -72,7 +72,8 @@ export interface ScoreRequest {
 }
 
 /**
- * How far a publisher can be believed. `catching-up`: its frames are held until its hashing is known.
+ * How far a publisher can be believed. `catching-up`: its frames are held until its hashing is known, or until its
+ * engine has replayed what was lost.
  * `partial`: frames were lost, so entries from before the gap are suspect. `stale`: the transport says it is gone.
  * `unknown`: it never announced anything.
  */
@@ -216,6 +217,7 @@ export type DiagnosticCode =
   | "sequence-gap"
   | "engine-restarted"
   | "joined-late"
+  | "replay-incomplete"
   | "orphans-parked"
   | "memory-limit"
   | "token-count-mismatch"

@@ -53,6 +53,17 @@ export function decodeEventBatch(payload: Uint8Array): EventBatch {
   return batch;
 }
 
+/** The batch's own time in seconds, without decoding its events; NaN if it cannot be read, or the batch is a map. */
+export function peekBatchTime(payload: Uint8Array): number {
+  try {
+    const cursor = new MsgpackCursor(payload);
+    return (cursor.arrayLength() > 0 ? cursor.number() : undefined) ?? Number.NaN;
+  } catch (signal) {
+    if (!(signal instanceof BrokenSignal)) throw signal;
+    return Number.NaN;
+  }
+}
+
 const POSITIONS: readonly string[] = ["ts", "events", "data_parallel_rank"];
 
 function takeBatch(cursor: MsgpackCursor, batch: Draft): void {

@@ -18,6 +18,7 @@ export type {
 export { parseFrame } from "./frame.js";
 export { type Recording, readRecording } from "./recording-reader.js";
 export { createRecording, type RecordingWriter } from "./recording-writer.js";
+export type { Repair, ReplayPolicy } from "./repairing-feed.js";
 export { encodeReplayRequest, parseReplayReply, type ReplayReply } from "./replay.js";
 export { type EventSocket, openEventSocket } from "./subscriber.js";
 export type { EventSocketOptions } from "./subscriber-options.js";

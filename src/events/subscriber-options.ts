@@ -5,12 +5,14 @@
 import {
   checkInteger,
   checkName,
+  checkOneOf,
   checkOptions,
   type KvBlockError,
   rangeMistake,
   typeMistake,
 } from "../errors.js";
 import { type CurveClient, type CurveServer, type CurveTexts, checkCurve } from "./curve.js";
+import type { Repair, ReplayPolicy } from "./repairing-feed.js";
 import type { TransportSnapshot } from "./transport.js";
 
 /** Options of `openEventSocket`. */
@@ -34,6 +36,17 @@ export interface EventSocketOptions {
   reconnectIntervalMs?: number | undefined;
   /** Default 5000. */
   reconnectMaxIntervalMs?: number | undefined;
+  /**
+   * The engines' `replay_endpoint`s, as many as endpoints and in their order: asked for what was lost. Ranks as above.
+   * Without it a gap stays a gap.
+   */
+  replayEndpoint?: string | readonly string[] | undefined;
+  /** `full` (default with a replay endpoint): also what was announced before we came; `gap-only`; `off`. */
+  replay?: ReplayPolicy | "off" | undefined;
+  /** How long an engine may take for each reply of a replay, in milliseconds. Default 2000. */
+  replayTimeoutMs?: number | undefined;
+  /** Told when a repair begins and how it ended. */
+  onRepair?: ((repair: Repair, endpoint: string) => void) | undefined;
   /** Clock of `KvFrame.receivedAt`: milliseconds since the epoch. Default `Date.now`. */
   now?: (() => number) | undefined;
   /** Told of each message that is no event message, and of each connection ended for breaking the protocol. */
@@ -55,6 +68,11 @@ export interface CheckedOptions {
   readonly heartbeatIntervalMs: number;
   readonly reconnectIntervalMs: number;
   readonly reconnectMaxIntervalMs: number;
+  /** By endpoint; null: no replay. */
+  readonly replayEndpoints: readonly string[] | null;
+  readonly replayPolicy: ReplayPolicy;
+  readonly replayTimeoutMs: number;
+  readonly onRepair: ((repair: Repair, endpoint: string) => void) | undefined;
   readonly now: () => number;
   readonly onRejected: ((error: KvBlockError, endpoint: string) => void) | undefined;
   readonly onTransport: ((transport: TransportSnapshot) => void) | undefined;
@@ -72,6 +90,10 @@ const KNOWN: readonly (keyof EventSocketOptions)[] = [
   "heartbeatIntervalMs",
   "reconnectIntervalMs",
   "reconnectMaxIntervalMs",
+  "replayEndpoint",
+  "replay",
+  "replayTimeoutMs",
+  "onRepair",
   "now",
   "onRejected",
   "onTransport",
@@ -90,14 +112,20 @@ export function checkEventSocketOptions(options: EventSocketOptions, clock: () =
   if (typeof topicFilter !== "string") throw typeMistake("topicFilter", "string", topicFilter);
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw typeMistake("signal", "AbortSignal", signal);
-  for (const name of ["now", "onRejected", "onTransport"] as const)
+  for (const name of ["now", "onRejected", "onTransport", "onRepair"] as const)
     if (options[name] !== undefined && typeof options[name] !== "function")
       throw typeMistake(name, "function", options[name]);
   const milliseconds = (name: keyof EventSocketOptions, fallback: number, min: number): number =>
     checkInteger(name, options[name] ?? fallback, min, MAX_INT32 / 3);
   const reconnectIntervalMs = milliseconds("reconnectIntervalMs", 100, 1);
+  const endpoints = expandEndpoints("endpoint", options.endpoint, bind, options.dataParallelSize ?? 1);
+  const replay = checkOneOf("replay", options.replay ?? "full", ["full", "gap-only", "off"]);
   return {
-    endpoints: expandEndpoints(options.endpoint, bind, options.dataParallelSize ?? 1),
+    endpoints,
+    replayEndpoints: replay === "off" ? null : replayEndpoints(options, endpoints.length),
+    replayPolicy: replay === "off" ? "full" : replay,
+    replayTimeoutMs: milliseconds("replayTimeoutMs", 2000, 1),
+    onRepair: options.onRepair,
     bind,
     topicFilter,
     curve: options.curve === undefined ? null : checkCurve(options.curve),
@@ -122,14 +150,28 @@ export function checkEventSocketOptions(options: EventSocketOptions, clock: () =
   };
 }
 
+function replayEndpoints(options: EventSocketOptions, count: number): readonly string[] | null {
+  if (options.replayEndpoint === undefined) return null;
+  if (options.bind === true)
+    throw rangeMistake(
+      "replayEndpoint",
+      "none with bind: it is not known whose a connection is",
+      options.replayEndpoint,
+    );
+  const all = expandEndpoints("replayEndpoint", options.replayEndpoint, false, options.dataParallelSize ?? 1);
+  if (all.length !== count) throw rangeMistake("replayEndpoint", `as many as endpoints (${count})`, all);
+  return all;
+}
+
 /** Every address to open: each endpoint, or one for each rank. */
 function expandEndpoints(
+  name: string,
   endpoint: string | readonly string[],
   bind: boolean,
   dataParallelSize: number,
 ): readonly string[] {
   const list: readonly unknown[] = Array.isArray(endpoint) ? endpoint : [endpoint];
-  if (list.length === 0) throw rangeMistake("endpoint", "at least one endpoint", endpoint);
+  if (list.length === 0) throw rangeMistake(name, "at least one endpoint", endpoint);
   checkInteger("dataParallelSize", dataParallelSize, 1, MAX_RANKS);
   if (bind && dataParallelSize > 1)
     throw rangeMistake(
@@ -138,11 +180,11 @@ function expandEndpoints(
       dataParallelSize,
     );
   const all = list.flatMap((item) => {
-    const address = checkName("endpoint", item);
+    const address = checkName(name, item);
     const tcp = /^tcp:\/\/(.+):(\d+|\*)$/.exec(address);
     if (tcp === null) {
       if (!/^(ipc|inproc):\/\/./.test(address))
-        throw rangeMistake("endpoint", '"tcp://host:port", "ipc://path" or "inproc://name"', address);
+        throw rangeMistake(name, '"tcp://host:port", "ipc://path" or "inproc://name"', address);
       if (dataParallelSize > 1)
         throw rangeMistake("dataParallelSize", "1 for an endpoint without a port", dataParallelSize);
       return [address];
@@ -150,14 +192,14 @@ function expandEndpoints(
     const [, host, portText] = tcp;
     const port = portText === "*" ? 0 : Number(portText);
     if (port > MAX_PORT - dataParallelSize + 1 || (port === 0 && !bind))
-      throw rangeMistake("endpoint", `ports 1 … ${MAX_PORT} to connect to`, address);
+      throw rangeMistake(name, `ports 1 … ${MAX_PORT} to connect to`, address);
     if (host === "*" && !bind)
-      throw rangeMistake("endpoint", 'the engine\'s host to connect to ("*" is to bind)', address);
+      throw rangeMistake(name, 'the engine\'s host to connect to ("*" is to bind)', address);
     return Array.from({ length: dataParallelSize }, (_, rank) =>
       dataParallelSize === 1 ? address : `tcp://${host}:${port + rank}`,
     );
   });
   const twice = all.find((address, i) => all.indexOf(address) < i && !(bind && /:(0|\*)$/.test(address)));
-  if (twice !== undefined) throw rangeMistake("endpoint", "different endpoints", twice);
+  if (twice !== undefined) throw rangeMistake(name, "different endpoints", twice);
   return all;
 }

@@ -1,5 +1,5 @@
 /**
- * A subscription to engines' events on libzmq: the one file that names `zeromq`, and the one of this room with a clock.
+ * A subscription to engines' events on libzmq: the one file of this room with a clock.
  *
  * One ZeroMQ socket for each endpoint, so that each frame's source and each connection's state are known, and a lost
  * connection concerns one engine. Publisher side: vLLM `kv_events.py`, `ZmqEventPublisher`.
@@ -10,12 +10,16 @@ import { KvBlockError } from "../errors.js";
 import type { KvFrame } from "../types.js";
 import { EndpointLine, type SubscriberSocket } from "./endpoint-line.js";
 import { FrameQueue } from "./frame-queue.js";
+import { RepairingFeed } from "./repairing-feed.js";
+import { requestReplay } from "./replay-client.js";
+import { replayDone, replayTurn } from "./replay-turns.js";
 import {
   type CheckedOptions,
   checkEventSocketOptions,
   type EventSocketOptions,
 } from "./subscriber-options.js";
 import { snapshotOf, type TransportSnapshot } from "./transport.js";
+import { loadZeromq, type Zeromq } from "./zeromq.js";
 
 /** An open subscription: iterate it for frames. */
 export interface EventSocket extends AsyncIterable<KvFrame>, AsyncDisposable {
@@ -30,7 +34,8 @@ export interface EventSocket extends AsyncIterable<KvFrame>, AsyncDisposable {
 const SLICE_MS = 2;
 const HEARTBEATS_MISSED = 3;
 
-type Zeromq = typeof import("zeromq");
+/** A replay takes the engine's publishing thread: after one that failed it is left alone this long, then longer. */
+const REPLAY_COOL_DOWN_MS = 10_000;
 
 /**
  * Subscribe to engines' events.
@@ -58,24 +63,11 @@ export async function openEventSocket(options: EventSocketOptions): Promise<Even
   return socket;
 }
 
-async function loadZeromq(): Promise<Zeromq> {
-  try {
-    const module: Zeromq & { default?: Zeromq } = await import("zeromq");
-    return module.default ?? module; // CommonJS: the whole of it is the default export
-  } catch (cause) {
-    throw new KvBlockError(
-      "ERR_KVBLOCK_SUBSCRIBE",
-      'the optional dependency "zeromq" is missing or cannot be loaded here: run "npm install zeromq"; ' +
-        "without it, feed frames from elsewhere (a recording, your own transport)",
-      { cause },
-    );
-  }
-}
-
 class ZeromqEventSocket implements EventSocket {
   readonly #zeromq: Zeromq;
   readonly #options: CheckedOptions;
   readonly #lines: EndpointLine[] = [];
+  readonly #feeds: RepairingFeed[] = [];
   readonly #queue = new FrameQueue();
   readonly #onAbort = (): void => void this.close();
   #sliceStart = performance.now();
@@ -95,7 +87,7 @@ class ZeromqEventSocket implements EventSocket {
       await line.open();
     }
     this.#options.signal?.addEventListener("abort", this.#onAbort, { once: true });
-    for (const line of this.#lines) void this.#pump(line);
+    for (const [i, line] of this.#lines.entries()) void this.#pump(line, this.#feedOf(line, i));
   }
 
   get endpoints(): readonly string[] {
@@ -116,6 +108,7 @@ class ZeromqEventSocket implements EventSocket {
       this.#options.signal?.removeEventListener("abort", this.#onAbort);
       for (const line of this.#lines) line.close();
       this.#queue.end();
+      for (const feed of this.#feeds) feed.close();
       this.#options.onTransport?.(this.transport);
     }
     return Promise.resolve();
@@ -129,12 +122,38 @@ class ZeromqEventSocket implements EventSocket {
     if (!this.#isClosed) this.#options.onTransport?.(this.transport);
   }
 
+  /** The endpoint's feed, if its engine has a replay endpoint. */
+  #feedOf(line: EndpointLine, i: number): RepairingFeed | undefined {
+    const { replayEndpoints, replayPolicy, replayTimeoutMs, maxFrameBytes, curve, onRepair } = this.#options;
+    const endpoint = replayEndpoints?.[i];
+    if (endpoint === undefined) return undefined;
+    const feed = new RepairingFeed({
+      policy: replayPolicy,
+      maxHeldBytes: maxFrameBytes,
+      coolDownMs: REPLAY_COOL_DOWN_MS,
+      now: () => performance.now(),
+      replay: async (start, until, onBatch, signal) => {
+        try {
+          await replayTurn(signal);
+          const silenceMs = replayTimeoutMs;
+          await requestReplay({ endpoint, start, until, silenceMs, maxFrameBytes, curve, signal }, onBatch);
+        } finally {
+          replayDone();
+        }
+      },
+      emit: (frame) => this.#queue.offer(frame),
+      onRepair: (repair) => onRepair?.(repair, line.endpoint),
+    });
+    this.#feeds.push(feed);
+    return feed;
+  }
+
   /** Read one endpoint's messages until closed. */
-  async #pump(line: EndpointLine): Promise<void> {
+  async #pump(line: EndpointLine, feed: RepairingFeed | undefined): Promise<void> {
     try {
       for (;;) {
         const frame = line.read(await line.socket.receive());
-        if (frame !== undefined) await this.#queue.offer(frame);
+        if (frame !== undefined) await (feed === undefined ? this.#queue.offer(frame) : feed.take(frame));
         if (performance.now() - this.#sliceStart >= SLICE_MS) {
           await nextTurn();
           this.#sliceStart = performance.now();
