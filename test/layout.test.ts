@@ -22,6 +22,7 @@ const networks = ["node:net", "node:tls", "node:http", "node:https", "node:http2
 const exceptions: Readonly<Record<string, readonly string[]>> = {
   "src/events/subscriber.ts": worldly, // stamps each frame with the time of its arrival
   "src/events/endpoint-line.ts": ["setTimeout"], // reconnects a socket
+  "src/events/replay-turns.ts": ["setTimeout"], // spreads what routers ask of one engine
   "src/tokenize/chat-renderer.ts": ["Date"], // a chat template may print today's date
 };
 /** Node's own modules that are a part of the design, and so named in one file too; `node:fs` and the like are not. */
