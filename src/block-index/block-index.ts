@@ -205,7 +205,7 @@ export class BlockIndex {
 
   /** What the line holds now may have been removed by a frame that was lost. */
   makeSuspect(line: HolderLine): void {
-    this.slots.makeSuspect(line);
+    this.counts.voided += this.slots.makeSuspect(line);
   }
 
   /** Void what is still suspect. */

@@ -88,6 +88,11 @@ export class Shard {
   shrink(onDrop: HolderSink): void {
     const capacity = Math.max(FIRST_CAPACITY, Math.floor(this.#capacity / GROWTH));
     while (this.used > capacity * MAX_LOAD) this.dropColdest(onDrop);
+    // In the smallest table, what is left to give are long lists of holders.
+    if (capacity === this.#capacity && this.#chunks.used >= this.#chunks.capacity) {
+      const chunks = Math.max(FIRST_CHUNKS, Math.floor(this.#chunks.used / GROWTH));
+      while (this.#chunks.used > chunks) this.dropColdest(onDrop);
+    }
     this.#rebuild(capacity, Math.max(FIRST_CHUNKS, this.#chunks.used));
   }
 

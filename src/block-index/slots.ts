@@ -15,6 +15,9 @@ export type Role = (typeof Role)[keyof typeof Role];
 /** Slot numbers fit 20 bits, so that a holder word has 12 bits left for its count. */
 export const MAX_SLOTS: number = 2 ** 20;
 
+/** Suspect slots of a line: one or two for each gap since it was last whole. */
+const MAX_SUSPECTS = 64;
+
 /** Owner of a dead slot; real owners are >= 1. */
 export const NO_OWNER = 0;
 
@@ -96,8 +99,11 @@ export class Slots {
     return sum;
   }
 
-  /** What the line holds now becomes suspect; new entries get new slots. */
-  makeSuspect(line: HolderLine): void {
+  /**
+   * What the line holds now becomes suspect; new entries get new slots. After very many gaps the oldest of what is
+   * suspect is void. Returns how many entries that were.
+   */
+  makeSuspect(line: HolderLine): number {
     for (const role of [Role.Held, Role.Implied] as const) {
       const slot = line.slots[role];
       if (slot === undefined) continue;
@@ -105,6 +111,12 @@ export class Slots {
       line.suspects.push(slot);
       line.slots[role] = undefined;
     }
+    let voided = 0;
+    for (let i = 0; i < line.suspects.length; )
+      if (this.resident[line.suspects[i]!] === 0 || line.suspects.length > MAX_SUSPECTS)
+        voided += this.#close(line.suspects.splice(i, 1)[0]!);
+      else i++;
+    return voided;
   }
 
   /** Void the line's suspect entries at once. Returns how many entries. */
@@ -149,7 +161,9 @@ export class Slots {
     const resident = this.resident[slot]!;
     this.owner[slot] = NO_OWNER;
     this.line[slot] = 0;
-    this.#diedDuringPass.push(slot);
+    // Without entries in the table there is nothing to sweep.
+    if (resident === 0) this.#free.push(slot);
+    else this.#diedDuringPass.push(slot);
     return resident;
   }
 

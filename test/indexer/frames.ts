@@ -14,7 +14,11 @@ interface VectorCase {
   readonly tokens: string;
   readonly extra: string;
   readonly none_hash_hex: string;
-  readonly blocks: readonly { readonly u64: string; readonly digest_hex: string; readonly extra_keys: unknown }[];
+  readonly blocks: readonly {
+    readonly u64: string;
+    readonly digest_hex: string;
+    readonly extra_keys: unknown;
+  }[];
 }
 
 const vectors = readVectors<{ token_streams: Record<string, number[]>; cases: readonly VectorCase[] }>(

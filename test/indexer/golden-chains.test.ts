@@ -55,7 +55,9 @@ describe("exact mode reproduces Python's chains", () => {
     indexer.apply(frame([stored(one, 0, 3)]));
     const bytes = { block_hashes: one.digests.slice(3), parent_block_hash: one.digests[2] };
     indexer.apply(frame([stored(one, 3, 6, bytes)], { seq: 1 }));
-    indexer.apply(frame([{ type: "BlockRemoved", block_hashes: [one.digests[5]], medium: "GPU" }], { seq: 2 }));
+    indexer.apply(
+      frame([{ type: "BlockRemoved", block_hashes: [one.digests[5]], medium: "GPU" }], { seq: 2 }),
+    );
     expect(blocksOf(indexer, [...one.tokens, 7])).toBe(5);
   });
 });

@@ -5,7 +5,12 @@ import { readVectors } from "../hash/vectors.js";
 import { blocksOf, chain, exact, frame, indexerOf, stored } from "./frames.js";
 
 const HIT_LIMITS = readVectors<{
-  hit_limits: { num_tokens: number; block_size: number; max_hit_blocks: number; max_hit_blocks_eagle: number }[];
+  hit_limits: {
+    num_tokens: number;
+    block_size: number;
+    max_hit_blocks: number;
+    max_hit_blocks_eagle: number;
+  }[];
 }>("granularity").hit_limits;
 
 const MODEL = "base";
@@ -55,9 +60,13 @@ describe("usable blocks", () => {
     const { indexer } = await indexerOf({ hash: exact(one) });
     indexer.apply(frame([stored(one)]));
     expect(blocksOf(indexer, one.tokens)).toBe(5);
-    indexer.apply(frame([{ type: "BlockRemoved", block_hashes: [one.hashes[2]], medium: "GPU" }], { seq: 1 }));
+    indexer.apply(
+      frame([{ type: "BlockRemoved", block_hashes: [one.hashes[2]], medium: "GPU" }], { seq: 1 }),
+    );
     expect(blocksOf(indexer, one.tokens)).toBe(2);
-    indexer.apply(frame([{ type: "BlockRemoved", block_hashes: [one.hashes[0]], medium: "GPU" }], { seq: 2 }));
+    indexer.apply(
+      frame([{ type: "BlockRemoved", block_hashes: [one.hashes[0]], medium: "GPU" }], { seq: 2 }),
+    );
     expect(blocksOf(indexer, one.tokens)).toBe(0);
   });
 });

@@ -47,7 +47,18 @@ describe("duplicate copies", () => {
   it("two images in a block that generation completes: not credited to the same text sent as a prompt", async () => {
     // The engine hashes such a block with its last image only, and announces both (vLLM's cursor quirk).
     const { indexer } = await indexerOf({ hash: exact(one) });
-    indexer.apply(frame([stored(one, 0, 1, { extra_keys: [[["img-1", 2], ["img-2", 8]]] })]));
+    indexer.apply(
+      frame([
+        stored(one, 0, 1, {
+          extra_keys: [
+            [
+              ["img-1", 2],
+              ["img-2", 8],
+            ],
+          ],
+        }),
+      ]),
+    );
     const multimodal = [
       { id: "img-1", offset: 2, length: 3 },
       { id: "img-2", offset: 8, length: 3 },

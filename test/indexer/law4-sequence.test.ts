@@ -16,14 +16,17 @@ describe("a first frame", () => {
     expect(codes()).toEqual([]);
   });
 
-  it.each([1n, 77n, 2n ** 63n, 2n ** 64n - 3n])("number %s is an incomplete one, and is told", async (seq) => {
-    const { indexer, codes } = await indexerOf({ hash });
-    indexer.apply(frame([stored(one, 0, 3)], { seq, ts: 1 }));
-    indexer.apply(frame([stored(one, 3, 6)], { seq: seq + 1n, ts: 2 }));
-    expect(status(indexer)).toMatchObject({ complete: false, gaps: 0, lastSeq: String(seq + 1n) });
-    expect(codes()).toEqual(["joined-late"]);
-    expect(blocksOf(indexer, prompt)).toBe(6);
-  });
+  it.each([1n, 77n, 2n ** 63n, 2n ** 64n - 3n])(
+    "number %s is an incomplete one, and is told",
+    async (seq) => {
+      const { indexer, codes } = await indexerOf({ hash });
+      indexer.apply(frame([stored(one, 0, 3)], { seq, ts: 1 }));
+      indexer.apply(frame([stored(one, 3, 6)], { seq: seq + 1n, ts: 2 }));
+      expect(status(indexer)).toMatchObject({ complete: false, gaps: 0, lastSeq: String(seq + 1n) });
+      expect(codes()).toEqual(["joined-late"]);
+      expect(blocksOf(indexer, prompt)).toBe(6);
+    },
+  );
 });
 
 describe("a gap", () => {
@@ -45,7 +48,10 @@ describe("a gap", () => {
     const { indexer } = await indexerOf({ hash });
     indexer.apply(frame([stored(one, 0, 4)], { seq: 0 }));
     indexer.apply(frame([stored(one, 0, 3)], { seq: 2 }));
-    expect(indexer.scoreTokens(prompt, { model: "base" }).get("pod-a")).toMatchObject({ blocks: 4, suspect: 1 });
+    expect(indexer.scoreTokens(prompt, { model: "base" }).get("pod-a")).toMatchObject({
+      blocks: 4,
+      suspect: 1,
+    });
     // Of a suspect block nobody knows how many copies are left: the one that is announced now is the only sure one.
     indexer.apply(frame([removed([one.hashes[2]!])], { seq: 3 }));
     expect(blocksOf(indexer, prompt)).toBe(2);
@@ -67,7 +73,10 @@ describe("a gap", () => {
     indexer.apply(frame([stored(one, 0, 1)], { seq: 9 }));
     indexer.apply(frame([{ type: "AllBlocksCleared" }, stored(one, 0, 2)], { seq: 10 }));
     expect(status(indexer)).toMatchObject({ state: "live", complete: true });
-    expect(indexer.scoreTokens(prompt, { model: "base" }).get("pod-a")).toMatchObject({ blocks: 2, suspect: 0 });
+    expect(indexer.scoreTokens(prompt, { model: "base" }).get("pod-a")).toMatchObject({
+      blocks: 2,
+      suspect: 0,
+    });
     expect(indexer.diagnose()).toEqual([]);
     indexer.apply(frame([stored(one, 0, 1)], { seq: 12 }));
     expect(codes()).toEqual(["joined-late", "sequence-gap", "sequence-gap"]);
@@ -118,7 +127,13 @@ describe("a restart", () => {
     expect(blocksOf(indexer, prompt)).toBe(6);
     indexer.apply(frame([stored(one, 0, 2)], { seq, ts: 9000 }));
     expect(blocksOf(indexer, prompt)).toBe(2);
-    expect(status(indexer)).toMatchObject({ generation: 1, restarts: 1, complete, lastSeq: String(seq), state: "live" });
+    expect(status(indexer)).toMatchObject({
+      generation: 1,
+      restarts: 1,
+      complete,
+      lastSeq: String(seq),
+      state: "live",
+    });
     expect(indexer.stats().voided).toBe(6);
     expect(codes()).toContain("engine-restarted");
   });

@@ -25,7 +25,11 @@ describe("stores out of order in tokens mode", () => {
     const branchTokens = one.tokens.map((token, i) => (i < 48 ? token : token + 1));
     const other = { ...branch, tokens: branchTokens };
     for (let block = 5; block >= 1; block--)
-      indexer.apply(frame([stored(one, block, block + 1), ...(block === 3 ? [stored(other, 3, 5)] : [])], { seq: 5 - block }));
+      indexer.apply(
+        frame([stored(one, block, block + 1), ...(block === 3 ? [stored(other, 3, 5)] : [])], {
+          seq: 5 - block,
+        }),
+      );
     expect(indexer.pods()[0]!.parkedStores).toBe(6);
     indexer.apply(frame([stored(one, 0, 1)], { seq: 5 }));
     expect(blocksOf(indexer, prompt)).toBe(6);
@@ -78,9 +82,15 @@ describe("stores out of order in tokens mode", () => {
     const { indexer, told } = await indexerOf(options);
     const tokens = Array.from({ length: 16_384 }, (_, i) => i);
     for (let seq = 0; seq < 400; seq++) {
-      const event = { type: "BlockStored", block_hashes: [BigInt(seq + 10)], parent_block_hash: BigInt(seq + 5000) };
+      const event = {
+        type: "BlockStored",
+        block_hashes: [BigInt(seq + 10)],
+        parent_block_hash: BigInt(seq + 5000),
+      };
       indexer.apply(
-        frame([{ ...event, token_ids: tokens, block_size: tokens.length, lora_id: null, medium: "GPU" }], { seq }),
+        frame([{ ...event, token_ids: tokens, block_size: tokens.length, lora_id: null, medium: "GPU" }], {
+          seq,
+        }),
       );
     }
     const { parkedStores } = indexer.pods()[0]!;
