@@ -5,7 +5,7 @@
 import type { BlockIndex } from "./block-index/index.js";
 import type { Diagnostics } from "./diagnostics.js";
 import type { BlockStored, KvEvent } from "./events/index.js";
-import { describeHashed, HashProber, isPlainRoot, isWhole, startsWith } from "./identity.js";
+import { describeHashed, HashProber, isTellingRoot, isWhole, startsWith } from "./identity.js";
 import type { Hashed, KeyClasses } from "./key-classes.js";
 import type { ModelSettings, Models } from "./models.js";
 import type { Publisher } from "./publisher-state.js";
@@ -35,7 +35,7 @@ export interface IdentityFinderOptions {
 
 export class IdentityFinder {
   /** Publishers whose mode is not settled. */
-  readonly undecided = new Set<Publisher>();
+  readonly undecided: Set<Publisher> = new Set();
   readonly #options: IdentityFinderOptions;
   readonly #probers = new Map<string, HashProber>();
 
@@ -75,19 +75,18 @@ export class IdentityFinder {
     if (publisher.mode !== "exact") return;
     publisher.hashed ??= configured(publisher.settings);
     if (event.loraId !== null && event.loraName === null) this.#learnAdapters(publisher, event);
-    if (publisher.verified || publisher.hashed === undefined || !isPlainRoot(event)) return;
+    if (publisher.verified || publisher.hashed === undefined || !isTellingRoot(event)) return;
     if (publisher.failedRoots.size >= ROOTS_TO_DIAGNOSE) return;
-    const [hi, lo] = event.blockKeys as unknown as [number, number];
     const { algorithm, root } = publisher.hashed;
     const hasher = this.#options.classes.hasher(algorithm, root, event.blockSize);
-    if (startsWith(hasher, event.tokenIds, hi, lo)) {
+    if (startsWith(hasher, event, event.extraKeys?.[0] ?? null)) {
       publisher.verified = true;
       return;
     }
     // An array without the extra keys field may be salted without our seeing it; a wire that says none cannot.
-    publisher.failedRoots.add(lo);
+    publisher.failedRoots.add(event.blockKeys[1]!);
     if (!event.hasExtraKeysField && publisher.failedRoots.size < ROOTS_TO_SETTLE) return;
-    const found = this.#prober(publisher.settings).probe(event.tokenIds, event.blockSize, hi, lo);
+    const found = this.#prober(publisher.settings).probe(event);
     const wanted = describeHashed(publisher.hashed);
     this.#reportHash(publisher, {
       severity: "error",
@@ -139,19 +138,18 @@ export class IdentityFinder {
   #learnAdapters(publisher: Publisher, event: BlockStored): void {
     if (publisher.loraAs === "id" || publisher.hashed === undefined) return;
     if (!isWhole(event) || event.parentKey !== null || event.loraId === null) return;
-    const [hi, lo] = event.blockKeys as unknown as [number, number];
     const { algorithm, root } = publisher.hashed;
     const hasher = this.#options.classes.hasher(algorithm, root, event.blockSize);
-    if (!startsWith(hasher, event.tokenIds, hi, lo, [event.loraId])) return;
+    if (!startsWith(hasher, event, [event.loraId])) return;
     publisher.loraAs = "id";
     publisher.keyClass = undefined;
   }
 
   #probe(publisher: Publisher, event: BlockStored): void {
-    if (!isPlainRoot(event)) return;
-    const [hi, lo] = event.blockKeys as unknown as [number, number];
+    if (!isTellingRoot(event)) return;
+    const lo = event.blockKeys[1]!;
     if (publisher.failedRoots.has(lo)) return;
-    const found = this.#prober(publisher.settings).probe(event.tokenIds, event.blockSize, hi, lo);
+    const found = this.#prober(publisher.settings).probe(event);
     if (found === undefined) {
       publisher.failedRoots.add(lo);
       return;

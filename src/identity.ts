@@ -1,16 +1,16 @@
 /**
  * Which hashing a publisher uses, found on evidence.
  *
- * Evidence is a **plain root**: a stored first block without LoRA, salt or images. Its hash depends on the tokens, the
- * algorithm and the seed alone, so trying the configured and the well-known ones settles it: one match proves a 64-bit
- * hash. A root that nothing reproduces proves little alone (on older wires it may be salted), so `tokens` mode is
+ * Evidence is a **telling root**: a stored first block whose extra keys the event says, or that has no sign of any. Its
+ * hash depends on that, the algorithm and the seed alone, so trying the configured and the well-known ones settles it:
+ * one match proves a 64-bit hash. A root that nothing reproduces proves little alone (on older wires it may be salted), so `tokens` mode is
  * settled only by several, or by one amid plenty of other traffic.
  * @module
  */
 import type { BlockStored } from "./events/index.js";
 import { type BlockHasher, HASH_ALGORITHMS, VLLM_DEFAULT_SEED } from "./hash/index.js";
 import { type Hashed, type KeyClasses, rootName } from "./key-classes.js";
-import type { ExtraKey, TokenIds } from "./types.js";
+import type { ExtraKey } from "./types.js";
 
 /**
  * Seeds tried when none is known: vLLM's fixed default, what people set, and what `PYTHONHASHSEED=random` and an empty
@@ -53,9 +53,14 @@ export class HashProber {
     ];
   }
 
-  /** What makes a first block of these tokens have this key, if anything tried does. */
-  probe(tokens: TokenIds, blockSize: number, hi: number, lo: number): Hashed | undefined {
-    return this.#at(blockSize).find(({ hasher }) => startsWith(hasher, tokens, hi, lo))?.hashed;
+  /** What gives a root its announced key, if anything tried does. */
+  probe(root: BlockStored): Hashed | undefined {
+    const extraKeys = root.extraKeys?.[0] ?? null;
+    return this.#at(root.blockSize).find(
+      // SGLang's hash knows no extra keys but a salt, and announces that elsewhere.
+      ({ hashed, hasher }) =>
+        (hashed.algorithm !== "sglang" || extraKeys === null) && startsWith(hasher, root, extraKeys),
+    )?.hashed;
   }
 
   /** How many are tried. */
@@ -93,17 +98,15 @@ export class HashProber {
   }
 }
 
-/** Whether the chain's first block has this key. */
+/** Whether the hasher gives a root's first block its announced key. */
 export function startsWith(
   hasher: BlockHasher,
-  tokens: TokenIds,
-  hi: number,
-  lo: number,
-  extraKeys: readonly ExtraKey[] | null = null,
+  { blockKeys, tokenIds }: BlockStored,
+  extraKeys: readonly ExtraKey[] | null,
 ): boolean {
-  const first = tokens.slice(0, hasher.blockSize);
+  const first = tokenIds.subarray(0, hasher.blockSize);
   const keys = hasher.toKeys(hasher.hashTokens(first, { extraKeys: [extraKeys] }));
-  return keys[0] === hi && keys[1] === lo;
+  return keys[0] === blockKeys[0] && keys[1] === blockKeys[1];
 }
 
 /** A full-attention store in the engine's own tier whose tokens go with its blocks. */
@@ -119,16 +122,14 @@ export function isWhole(event: BlockStored): boolean {
   );
 }
 
-/** The hash of a first block that depends on tokens, algorithm and seed alone. */
-export function isPlainRoot(event: BlockStored): boolean {
-  return (
-    isWhole(event) &&
-    event.parentKey === null &&
-    event.loraId === null &&
-    event.loraName === null &&
-    event.cacheSalt === null &&
-    (event.extraKeys ?? []).every((keys) => keys === null)
-  );
+/**
+ * A first block whose hash depends on what the event says, the algorithm and the seed alone: its extra keys are on the
+ * wire, or it has no sign of any.
+ */
+export function isTellingRoot(event: BlockStored): boolean {
+  if (!isWhole(event) || event.parentKey !== null || event.cacheSalt !== null) return false;
+  const hasLora = event.loraId !== null || event.loraName !== null;
+  return event.extraKeys === null ? !hasLora : event.hasExtraKeysField;
 }
 
 /** For people: `sha256_cbor with seed "0"`. */

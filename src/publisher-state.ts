@@ -38,12 +38,12 @@ export class Publisher {
   mode: "exact" | "tokens" | "undecided";
   /** In exact mode: the engine's algorithm and seed. */
   hashed: Hashed | undefined;
-  /** Exact mode: a plain root came out as computed. */
+  /** Exact mode: a telling root came out as computed. */
   verified = false;
   /** Plain roots that nothing reproduced, by the low lane of their keys. */
-  readonly failedRoots = new Set<number>();
+  readonly failedRoots: Set<number> = new Set();
   /** Undecided: what prompts are held against, and which algorithm and seed is tried next on one. */
-  readonly announced = new Announced();
+  readonly announced: Announced = new Announced();
   nextCandidate = 0;
   /** Events that wait until the mode is settled, in order. */
   held: KvEvent[] = [];
@@ -70,7 +70,7 @@ export class Publisher {
   /** `tokens` mode on wires without extra keys: own key → the handle that it was reached by. */
   readonly reached: HandleMap;
   /** Own keys reached by two handles: nobody can say which of them a prompt would hit. */
-  readonly ambiguous = new Set<bigint>();
+  readonly ambiguous: Set<bigint> = new Set();
   readonly parked: ParkedStores<BlockStored>;
 
   frames = 0;

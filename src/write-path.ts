@@ -40,11 +40,15 @@ export interface WritePathOptions {
 export class WritePath {
   /** Frames, events and stores not applied, by reason. */
   readonly skips: Record<string, number> = {};
-  readonly events = { stored: 0, removed: 0, cleared: 0 };
+  readonly events: { stored: number; removed: number; cleared: number } = {
+    stored: 0,
+    removed: 0,
+    cleared: 0,
+  };
   frames = 0;
   /** By model: stores with a salt, or of an adapter, that a lookup must name to match. */
-  readonly salted = new Map<string, number>();
-  readonly withLora = new Map<string, number>();
+  readonly salted: Map<string, number> = new Map();
+  readonly withLora: Map<string, number> = new Map();
   readonly identity: IdentityFinder;
   readonly #options: WritePathOptions;
   readonly #writer: EventWriter;
