@@ -85,6 +85,10 @@ export async function openSubscription(
       'either "endpoint" or "source"',
       source === undefined ? "neither" : "both",
     );
+  if (source !== undefined && typeof source?.[Symbol.asyncIterator] !== "function")
+    throw typeMistake("source", "an async iterable of frames", source);
+  if (onFrame !== undefined && typeof onFrame !== "function")
+    throw typeMistake("onFrame", "function", onFrame);
   signal?.throwIfAborted();
 
   const heard = new Heard();
@@ -112,11 +116,16 @@ export async function openSubscription(
     const publisher = host.apply(frame);
     if (publisher !== undefined) heard.note(publisher, frame.source);
   };
-  const ended = ingest(socket ?? source!, apply, host.stopwatch, stop.signal).catch((error: unknown) => {
-    if (stop.signal.aborted) return;
-    host.onFailed(error, socket?.endpoints ?? []);
-    throw error;
-  });
+  const ended = ingest(socket ?? source!, apply, host.stopwatch, stop.signal).catch(
+    async (error: unknown) => {
+      if (stop.signal.aborted) return;
+      host.onFailed(error, socket?.endpoints ?? []);
+      // Nobody reads the socket any more: left open it would keep the process alive.
+      await socket?.close();
+      heard.setAllUnreachable();
+      throw error;
+    },
+  );
   // A failure is told by onFailed; who wants it as a rejection awaits `ended`.
   ended.catch(() => {});
 
