@@ -65,9 +65,8 @@ function nextOf(
   iterator: AsyncIterator<KvFrame>,
   signal: AbortSignal | undefined,
 ): Promise<IteratorResult<KvFrame>> {
-  signal?.throwIfAborted();
-  const next = Promise.resolve(iterator.next());
-  if (signal === undefined) return next;
+  if (signal === undefined) return Promise.resolve(iterator.next());
+  signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
@@ -75,7 +74,7 @@ function nextOf(
       signal.removeEventListener("abort", onAbort);
       answer();
     };
-    next.then(
+    Promise.resolve(iterator.next()).then(
       (result) => settle(() => resolve(result)),
       (error: unknown) => settle(() => reject(error)),
     );

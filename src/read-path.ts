@@ -88,6 +88,8 @@ export class ReadPath {
     if (typeof cacheSalt !== "string") throw typeMistake("cacheSalt", "string", cacheSalt);
     if (!Array.isArray(multimodal))
       throw typeMistake("multimodal", "array of { id, offset, length }", multimodal);
+    // Whether or not a pod is known that they would be looked up on.
+    if (multimodal.length > 0) blockExtraKeys({ multimodal }, 0, 1);
     const pods = request.pods === undefined ? undefined : uniquePods(request.pods);
     const adapter = request.loraName ?? loraName;
     if (adapter !== undefined) checkName("loraName", adapter);

@@ -1,8 +1,9 @@
 /** Auto mode: what a publisher's hashing is, settled on evidence, per publisher and generation. */
-import { describe, expect, it } from "vitest";
+
 import { HASH_ALGORITHMS } from "kvblock/hash";
+import { describe, expect, it } from "vitest";
 import { EngineLink } from "./engine-link.js";
-import { type Chain, blocksOf, chain, frame, indexerOf, stored } from "./frames.js";
+import { blocksOf, type Chain, chain, frame, indexerOf, stored } from "./frames.js";
 
 const one = chain();
 const prompt = [...one.tokens, 1];
@@ -12,7 +13,11 @@ const unknown = chain("sha256_cbor/bs16/seed=random-string/none");
 const strangeRoots = (n: number, overrides: Record<string, unknown> = {}): Record<string, unknown>[] =>
   Array.from({ length: n }, (_, i) =>
     stored(
-      { ...one, hashes: [BigInt(i + 1) * 0x9e3779b97f4a7c1n], tokens: one.tokens.map((token) => (token + i) % 5000) },
+      {
+        ...one,
+        hashes: [BigInt(i + 1) * 0x9e3779b97f4a7c1n],
+        tokens: one.tokens.map((token) => (token + i) % 5000),
+      },
       0,
       1,
       overrides,
@@ -34,7 +39,13 @@ describe("one plain root settles exact", () => {
     const found = chain(`${algorithm}/bs16/seed=${seed}/none`);
     const { indexer, codes } = await indexerOf();
     indexer.apply(frame([stored(found)]));
-    expect(indexer.pods()[0]).toMatchObject({ mode: "exact", algorithm, state: "live", blockSize: 16, heldFrames: 0 });
+    expect(indexer.pods()[0]).toMatchObject({
+      mode: "exact",
+      algorithm,
+      state: "live",
+      blockSize: 16,
+      heldFrames: 0,
+    });
     expect(blocksOf(indexer, prompt)).toBe(6);
     expect(codes()).toEqual([]);
   });
@@ -76,7 +87,12 @@ describe("tokens is settled by several roots", () => {
     indexer.apply(frame([...strangeRoots(2), stored(unknown, 3, 6)], { seq: 0 }));
     expect(indexer.pods()[0]).toMatchObject({ mode: "undecided" });
     indexer.apply(frame([stored(unknown, 0, 3)], { seq: 1 }));
-    expect(indexer.pods()[0]).toMatchObject({ mode: "tokens", algorithm: null, state: "live", parkedStores: 0 });
+    expect(indexer.pods()[0]).toMatchObject({
+      mode: "tokens",
+      algorithm: null,
+      state: "live",
+      parkedStores: 0,
+    });
     expect(blocksOf(indexer, prompt)).toBe(6);
   });
 
@@ -103,7 +119,10 @@ describe("tokens is settled by several roots", () => {
     expect(indexer.pods()[0]).toMatchObject({ mode: "undecided" });
     indexer.apply(frame([array(one)], { seq: 2 }));
     expect(indexer.pods()[0]).toMatchObject({ mode: "exact" });
-    expect([blocksOf(indexer, prompt), blocksOf(indexer, prompt, "pod-a", { cacheSalt: "tenant-A" })]).toEqual([6, 6]);
+    expect([
+      blocksOf(indexer, prompt),
+      blocksOf(indexer, prompt, "pod-a", { cacheSalt: "tenant-A" }),
+    ]).toEqual([6, 6]);
   });
 });
 
@@ -123,7 +142,12 @@ describe("a late joiner that sees no root", () => {
 
   it("a long system prompt's last block, announced as the parent of what follows, is enough", async () => {
     const { indexer } = await indexerOf();
-    const link = await EngineLink.start({ seed: "42", blockSize: 16, numBlocks: 400, algorithm: "xxhash_cbor" });
+    const link = await EngineLink.start({
+      seed: "42",
+      blockSize: 16,
+      numBlocks: 400,
+      algorithm: "xxhash_cbor",
+    });
     const system = Array.from({ length: 16 * 100 }, (_, i) => i % 251);
     link.serve({ tokens: system });
     link.frame(); // before the router came
@@ -132,9 +156,12 @@ describe("a late joiner that sees no root", () => {
     indexer.apply(link.frame()!);
     // Algorithms and seeds are tried a few at a time, so that no lookup becomes long.
     let lookups = 0;
-    while (lookups++ < 20 && indexer.pods()[0]!.mode === "undecided") indexer.scoreTokens(chat, { model: "base" });
+    while (lookups++ < 20 && indexer.pods()[0]!.mode === "undecided")
+      indexer.scoreTokens(chat, { model: "base" });
     expect(indexer.pods()[0]).toMatchObject({ mode: "exact", algorithm: "xxhash_cbor" });
-    expect(indexer.scoreTokens([...system, 1], { model: "base" }).best?.blocks).toBe(link.peek({ tokens: [...system, 1] }));
+    expect(indexer.scoreTokens([...system, 1], { model: "base" }).best?.blocks).toBe(
+      link.peek({ tokens: [...system, 1] }),
+    );
   });
 
   it("a prompt of another model settles nothing", async () => {
@@ -156,7 +183,11 @@ describe("each publisher and generation by itself", () => {
     indexer.apply(frame([stored(chain("xxhash/bs16/seed=42/none"))], { pod: "pod-b" }));
     indexer.apply(frame([stored(unknown), ...strangeRoots(2)], { pod: "pod-c" }));
     expect(indexer.pods().map(({ algorithm }) => algorithm)).toEqual(["sha256_cbor", "xxhash", null]);
-    expect(indexer.scoreTokens(prompt, { model: "base" }).toJSON()).toEqual({ "pod-a": 6, "pod-b": 6, "pod-c": 6 });
+    expect(indexer.scoreTokens(prompt, { model: "base" }).toJSON()).toEqual({
+      "pod-a": 6,
+      "pod-b": 6,
+      "pod-c": 6,
+    });
   });
 
   it("a restart asks anew: the same pod may come back with another seed", async () => {
@@ -177,7 +208,12 @@ describe("holding is bounded", () => {
     const tokens = Array.from({ length: 50_000 }, (_, i) => 70_000 + i);
     let seq = 0;
     for (; seq < 40 && indexer.pods()[0]?.mode !== "tokens"; seq++) {
-      const event = { block_hashes: [BigInt(seq) + 5n], parent_block_hash: 3n, token_ids: tokens, block_size: 50_000 };
+      const event = {
+        block_hashes: [BigInt(seq) + 5n],
+        parent_block_hash: 3n,
+        token_ids: tokens,
+        block_size: 50_000,
+      };
       indexer.apply(frame([stored(one, 0, 1, event)], { seq }));
       expect(indexer.stats().memory.usedBytes).toBeLessThan(20 * 2 ** 20);
     }

@@ -70,7 +70,11 @@ describe.each([
   it("each variant of one prompt matches itself and no other", async () => {
     for (const [number, variant] of variants.entries()) {
       const { indexer } = await indexerOf({ hash, onDiagnostic: null });
-      const link = await EngineLink.start({ algorithm: "sha256", seed: "0", loras: { "sql-lora": 1, "chat-lora": 2 } });
+      const link = await EngineLink.start({
+        algorithm: "sha256",
+        seed: "0",
+        loras: { "sql-lora": 1, "chat-lora": 2 },
+      });
       link.serve({ tokens, ...variant });
       indexer.apply(link.frame()!);
       for (const [other, request] of variants.entries()) {
@@ -117,12 +121,14 @@ describe("pods of one model that differ", () => {
       indexer.apply(link.frame()!);
     }
     const scores = indexer.scoreTokens(tokens, { model: "base" });
-    expect([...scores].map(({ pod, blocks, tokens, blockSize }) => [pod, blocks, tokens, blockSize])).toEqual([
-      ["a", 10, 40, 4],
-      ["b", 5, 40, 8],
-      ["d", 40, 40, 1],
-      ["c", 2, 32, 16],
-    ]);
+    expect([...scores].map(({ pod, blocks, tokens, blockSize }) => [pod, blocks, tokens, blockSize])).toEqual(
+      [
+        ["a", 10, 40, 4],
+        ["b", 5, 40, 8],
+        ["d", 40, 40, 1],
+        ["c", 2, 32, 16],
+      ],
+    );
   });
 
   it("a model's own hash and block size go over the general ones", async () => {

@@ -25,15 +25,18 @@ describe("no-events", () => {
 });
 
 describe("topic-unusable", () => {
-  it.each(["", "kv", "kv@", "kv@pod", "kv@@model", "events@pod@model"])("topic %j names no pod and model", async (topic) => {
-    const { indexer, told } = await indexerOf();
-    indexer.apply({ ...frame([stored(one)]), topic, source: "tcp://10.0.0.1:5557" });
-    expect(told).toMatchObject([
-      { code: "topic-unusable", severity: "error", evidence: { topic, source: "tcp://10.0.0.1:5557" } },
-    ]);
-    expect(indexer.stats()).toMatchObject({ admissions: 0, skips: { "topic-unusable": 1 } });
-    expect(indexer.pods()).toEqual([]);
-  });
+  it.each(["", "kv", "kv@", "kv@pod", "kv@@model", "events@pod@model"])(
+    "topic %j names no pod and model",
+    async (topic) => {
+      const { indexer, told } = await indexerOf();
+      indexer.apply({ ...frame([stored(one)]), topic, source: "tcp://10.0.0.1:5557" });
+      expect(told).toMatchObject([
+        { code: "topic-unusable", severity: "error", evidence: { topic, source: "tcp://10.0.0.1:5557" } },
+      ]);
+      expect(indexer.stats()).toMatchObject({ admissions: 0, skips: { "topic-unusable": 1 } });
+      expect(indexer.pods()).toEqual([]);
+    },
+  );
 
   it("the frame's own pod and model make up for the topic", async () => {
     const { indexer, told } = await indexerOf({ hash });
@@ -52,7 +55,11 @@ describe("model-never-announced", () => {
     indexer.apply(frame([stored(one)], { model: announced }));
     indexer.scoreTokens(prompt, { model: asked });
     expect(told).toMatchObject([
-      { code: "model-never-announced", model: asked, evidence: { announced: [announced], nearest: announced } },
+      {
+        code: "model-never-announced",
+        model: asked,
+        evidence: { announced: [announced], nearest: announced },
+      },
     ]);
     expect(told[0]!.fix).toContain(JSON.stringify(announced));
   });
@@ -76,7 +83,11 @@ describe("pods-unknown", () => {
     indexer.apply(frame([stored(one)], { pod: announced }));
     indexer.scoreTokens(prompt, { model: "base", pods: [passed, "10.9.9.9"] });
     expect(told).toMatchObject([
-      { code: "pods-unknown", model: "base", evidence: { candidates: [passed, "10.9.9.9"], known: [announced] } },
+      {
+        code: "pods-unknown",
+        model: "base",
+        evidence: { candidates: [passed, "10.9.9.9"], known: [announced] },
+      },
     ]);
     expect(told[0]!.fix).toContain(JSON.stringify(announced));
     expect(told[0]!.fix).toContain("port");
