@@ -5,7 +5,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { BlockIndex, Tiers } from "./block-index/index.js";
 import { Diagnostics } from "./diagnostics.js";
-import { KvBlockError } from "./errors.js";
+import { checkOptions, KvBlockError } from "./errors.js";
 import type { Indexer } from "./indexer.js";
 import { ingest } from "./ingest.js";
 import type { KeyClasses } from "./key-classes.js";
@@ -14,8 +14,9 @@ import { Models } from "./models.js";
 import { DEFAULT_MAX_FRAME_BYTES, type IndexerOptions, withDefaultWeights } from "./options.js";
 import { Publishers } from "./publishers.js";
 import { ReadPath } from "./read-path.js";
+import { SCORE_OPTIONS } from "./score-arguments.js";
 import { openSubscription, type SubscribeOptions, type Subscription } from "./subscription.js";
-import { Tokenizers } from "./tokenizers.js";
+import { CHAT_OPTIONS, ENCODE_OPTIONS, Tokenizers } from "./tokenizers.js";
 import type {
   ChatMessage,
   ChatOptions,
@@ -170,6 +171,7 @@ export class KvBlockIndexer implements Indexer {
 
   async scorePrompt(prompt: string, request: ScoreRequest & EncodeOptions): Promise<PodScores> {
     this.#checkOpen();
+    checkOptions("request", request, [...SCORE_OPTIONS, ...ENCODE_OPTIONS]);
     const { addSpecialTokens, signal, ...score } = request;
     const tokens = await this.tokenizePrompt(prompt, { model: request.model, addSpecialTokens, signal });
     return this.scoreTokens(tokens, score);
@@ -177,6 +179,7 @@ export class KvBlockIndexer implements Indexer {
 
   async scoreChat(messages: readonly ChatMessage[], request: ScoreRequest & ChatOptions): Promise<PodScores> {
     this.#checkOpen();
+    checkOptions("request", request, [...SCORE_OPTIONS, ...CHAT_OPTIONS]);
     const { model, pods, loraName, cacheSalt, multimodal, ...chat } = request;
     const tokens = await this.tokenizeChat(messages, { model, ...chat });
     return this.scoreTokens(tokens, { model, pods, loraName, cacheSalt, multimodal });

@@ -15,7 +15,7 @@ import type { Models } from "./models.js";
 import type { Publisher } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
 import { type Candidate, type Match, PrefixScorer, podScores } from "./score/index.js";
-import { checkTokens, uniquePods } from "./score-arguments.js";
+import { checkTokens, SCORE_OPTIONS, uniquePods } from "./score-arguments.js";
 import type { PodScore, PodScores, ScoreRequest, TokenIds, Usage } from "./types.js";
 
 /** Blocks hashed before the first lookup; each further stretch is twice as long, up to the last. */
@@ -82,7 +82,7 @@ export class ReadPath {
   }
 
   #resolve(request: ScoreRequest): Query {
-    checkOptions("request", request, ["model", "pods", "loraName", "cacheSalt", "multimodal"]);
+    checkOptions("request", request, SCORE_OPTIONS);
     const { model, loraName } = this.#options.models.resolve(checkName("model", request.model));
     const { cacheSalt = "", multimodal = [] } = request;
     if (typeof cacheSalt !== "string") throw typeMistake("cacheSalt", "string", cacheSalt);

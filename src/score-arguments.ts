@@ -5,6 +5,9 @@
 import { checkName, typeMistake } from "./errors.js";
 import type { TokenIds } from "./types.js";
 
+/** The fields of a {@link ScoreRequest}. */
+export const SCORE_OPTIONS: readonly string[] = ["model", "pods", "loraName", "cacheSalt", "multimodal"];
+
 const U32_MAX = 2 ** 32 - 1;
 
 /** @throws TypeError or RangeError; messages never show the ids */

@@ -11,8 +11,8 @@ import type { ChatMessage, ChatOptions, EncodeOptions, TokenIds, Tokenizer } fro
 /** Models whose tokenizer is kept: requests name models, so their number is not ours. */
 const MAX_KEPT = 64;
 
-const ENCODE_OPTIONS = ["model", "addSpecialTokens", "signal"];
-const CHAT_OPTIONS = [
+export const ENCODE_OPTIONS: readonly string[] = ["model", "addSpecialTokens", "signal"];
+export const CHAT_OPTIONS: readonly string[] = [
   ...ENCODE_OPTIONS,
   "tools",
   "documents",
