@@ -45,6 +45,7 @@ export function formatMetricsBeat({
   return `metrics beat admissions=${admissions} evictions=${evictions} lookups=${lookups} hits=${hits} latency_count=${count} latency_sum=${seconds(sumSeconds)} latency_avg=${seconds(average)}`;
 }
 
+/** Whole nanoseconds, never in the notation with an exponent. */
 function seconds(value: number): string {
-  return String(Number(value.toFixed(9)));
+  return value.toFixed(9).replace(/\.?0+$/, "");
 }
