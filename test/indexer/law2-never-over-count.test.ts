@@ -29,11 +29,12 @@ async function expectTruth(
     ...traffic,
     check: (predicted, reusable, where) => {
       if (predicted.state === "catching-up") {
-        expect(predicted.blocks, where).toBe(0);
+        if (predicted.blocks !== 0) expect.fail(`${where}: claimed ${predicted.blocks} while catching up`);
         return;
       }
-      expect(predicted.blocks, where).toBe(reusable);
-      expect(predicted.complete && predicted.implied === 0 && predicted.suspect === 0, where).toBe(true);
+      const { blocks, complete, implied, suspect } = predicted;
+      if (blocks !== reusable) expect.fail(`${where}: claimed ${blocks} of ${reusable}`);
+      if (!complete || implied + suspect > 0) expect.fail(`${where}: ${JSON.stringify(predicted)}`);
       compared++;
       if (reusable > 0) matched++;
     },
