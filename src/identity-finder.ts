@@ -5,7 +5,15 @@
 import type { BlockIndex } from "./block-index/index.js";
 import type { Diagnostics } from "./diagnostics.js";
 import type { BlockStored, KvEvent } from "./events/index.js";
-import { describeHashed, HashProber, isTellingRoot, isWhole, startsWith } from "./identity.js";
+import {
+  describeHashed,
+  HashProber,
+  isPlain,
+  isTellingRoot,
+  isWhole,
+  reproduces,
+  startsWith,
+} from "./identity.js";
 import type { Hashed, KeyClasses } from "./key-classes.js";
 import type { ModelSettings, Models } from "./models.js";
 import type { Publisher } from "./publisher-state.js";
@@ -63,7 +71,8 @@ export class IdentityFinder {
     }
     const enough =
       publisher.failedRoots.size >= ROOTS_TO_SETTLE ||
-      (publisher.failedRoots.size > 0 && publisher.heldFrames >= FRAMES_TO_SETTLE) ||
+      (publisher.failedRoots.size + publisher.unprovenRoots > 0 &&
+        publisher.heldFrames >= FRAMES_TO_SETTLE) ||
       publisher.heldFrames >= MAX_HELD_FRAMES;
     if (publisher.mode === "undecided" && enough) this.#settleTokens(publisher);
   }
@@ -79,10 +88,11 @@ export class IdentityFinder {
     if (publisher.failedRoots.size >= ROOTS_TO_DIAGNOSE) return;
     const { algorithm, root } = publisher.hashed;
     const hasher = this.#options.classes.hasher(algorithm, root, event.blockSize);
-    if (startsWith(hasher, event, event.extraKeys?.[0] ?? null)) {
+    if (reproduces(hasher, event)) {
       publisher.verified = true;
       return;
     }
+    if (!isPlain(event)) return;
     // An array without the extra keys field may be salted without our seeing it; a wire that says none cannot.
     publisher.failedRoots.add(event.blockKeys[1]!);
     if (!event.hasExtraKeysField && publisher.failedRoots.size < ROOTS_TO_SETTLE) return;
@@ -151,7 +161,8 @@ export class IdentityFinder {
     if (publisher.failedRoots.has(lo)) return;
     const found = this.#prober(publisher.settings).probe(event);
     if (found === undefined) {
-      publisher.failedRoots.add(lo);
+      if (isPlain(event)) publisher.failedRoots.add(lo);
+      else publisher.unprovenRoots++;
       return;
     }
     settleExact(publisher, found);

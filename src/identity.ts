@@ -8,9 +8,14 @@
  * @module
  */
 import type { BlockStored } from "./events/index.js";
-import { type BlockHasher, HASH_ALGORITHMS, VLLM_DEFAULT_SEED } from "./hash/index.js";
+import {
+  type BlockHasher,
+  HASH_ALGORITHMS,
+  type HashKey,
+  tagExtraKeys,
+  VLLM_DEFAULT_SEED,
+} from "./hash/index.js";
 import { type Hashed, type KeyClasses, rootName } from "./key-classes.js";
-import type { ExtraKey } from "./types.js";
 
 /**
  * Seeds tried when none is known: vLLM's fixed default, what people set, and what `PYTHONHASHSEED=random` and an empty
@@ -55,11 +60,9 @@ export class HashProber {
 
   /** What gives a root its announced key, if anything tried does. */
   probe(root: BlockStored): Hashed | undefined {
-    const extraKeys = root.extraKeys?.[0] ?? null;
     return this.#at(root.blockSize).find(
       // SGLang's hash knows no extra keys but a salt, and announces that elsewhere.
-      ({ hashed, hasher }) =>
-        (hashed.algorithm !== "sglang" || extraKeys === null) && startsWith(hasher, root, extraKeys),
+      ({ hashed, hasher }) => (hashed.algorithm !== "sglang" || isPlain(root)) && reproduces(hasher, root),
     )?.hashed;
   }
 
@@ -98,15 +101,29 @@ export class HashProber {
   }
 }
 
-/** Whether the hasher gives a root's first block its announced key. */
+/** Whether the hasher gives a root's first block its announced key, with its announced extra keys in either form. */
+export function reproduces(hasher: BlockHasher, root: BlockStored): boolean {
+  const announced = root.extraKeys?.[0] ?? null;
+  return (
+    startsWith(hasher, root, announced) ||
+    (announced !== null && startsWith(hasher, root, tagExtraKeys(announced)))
+  );
+}
+
+/** Whether the hasher gives a root's first block its announced key, with these extra keys. */
 export function startsWith(
   hasher: BlockHasher,
   { blockKeys, tokenIds }: BlockStored,
-  extraKeys: readonly ExtraKey[] | null,
+  extraKeys: readonly HashKey[] | null,
 ): boolean {
   const first = tokenIds.subarray(0, hasher.blockSize);
   const keys = hasher.toKeys(hasher.hashTokens(first, { extraKeys: [extraKeys] }));
   return keys[0] === blockKeys[0] && keys[1] === blockKeys[1];
+}
+
+/** Whether a telling root has no extra keys: then there is one way to hash it, and its failure is evidence too. */
+export function isPlain({ extraKeys }: BlockStored): boolean {
+  return (extraKeys?.[0] ?? null) === null;
 }
 
 /** A full-attention store in the engine's own tier whose tokens go with its blocks. */

@@ -2,7 +2,13 @@
  * Model names: which base model, and which adapter, a request or a topic means; and what is set for each model.
  * @module
  */
-import { adapterNames, type HashOptions, type IndexerOptions, type ModelOptions } from "./options.js";
+import {
+  adapterNames,
+  type HashOptions,
+  type IndexerOptions,
+  type LoraOptions,
+  type ModelOptions,
+} from "./options.js";
 
 /** What applies to one model. */
 export interface ModelSettings {
@@ -11,7 +17,8 @@ export interface ModelSettings {
   readonly hash: HashOptions;
   readonly drafting: boolean;
   readonly duplicates: "count" | "set";
-  readonly loraIds: ReadonlyMap<string, number>;
+  /** What is known of adapters, by name. */
+  readonly loras: ReadonlyMap<string, LoraOptions>;
 }
 
 /** A name resolved. */
@@ -57,8 +64,13 @@ function settingsOf(own: ModelOptions, all: IndexerOptions): ModelSettings {
     hash: own.hash ?? all.hash ?? { mode: "auto" },
     drafting: own.drafting ?? false,
     duplicates: own.duplicates ?? "count",
-    loraIds: new Map(
-      Array.isArray(own.loras) ? [] : Object.entries((own.loras ?? {}) as Record<string, number>),
+    loras: new Map(
+      Array.isArray(own.loras)
+        ? []
+        : Object.entries((own.loras ?? {}) as Record<string, number | LoraOptions>).map(([name, known]) => [
+            name,
+            typeof known === "number" ? { id: known } : known,
+          ]),
     ),
   };
 }

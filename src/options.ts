@@ -17,14 +17,22 @@ export type HashOptions =
   | { mode: "tokens" }
   | { mode: "exact"; algorithm: HashAlgorithm; seed?: string | undefined; noneHash?: Uint8Array | undefined };
 
+/** A LoRA adapter as the engine knows it. */
+export interface LoraOptions {
+  /** The engine's integer id, which engines before v0.11.1 hash and some later ones announce instead of the name. */
+  id?: number | undefined;
+  /** Where the engine loads it from (`--lora-modules name=path`): engines from v0.31 on hash it beside the name. */
+  path?: string | undefined;
+}
+
 export interface ModelOptions {
   /** Other names under which requests or topics speak of this model. */
   aliases?: readonly string[] | undefined;
   /**
-   * Its LoRA adapters: names that requests use as `model`. As a record, with the engine's integer id of each, which is
-   * what engines before v0.11.1 hash and what the events of some later ones carry instead of the name.
+   * Its LoRA adapters: names that requests use as `model`. As a record, with what the engine knows of each; a number is
+   * its id.
    */
-  loras?: readonly string[] | Readonly<Record<string, number>> | undefined;
+  loras?: readonly string[] | Readonly<Record<string, number | LoraOptions>> | undefined;
   /** Tokens per block; learned from the events when absent. */
   blockSize?: number | undefined;
   hash?: HashOptions | undefined;
@@ -65,6 +73,7 @@ export const DEFAULT_MAX_FRAME_BYTES: number = 64 * 2 ** 20;
 
 const HASH_MODES = ["auto", "tokens", "exact"] as const;
 const MAX_BLOCK_SIZE = 2 ** 20;
+const MAX_LORA_ID = 2 ** 31 - 1;
 
 /** @throws TypeError or RangeError for the first option that is not what it should be */
 export function checkIndexerOptions(options: IndexerOptions): void {
@@ -135,13 +144,22 @@ function checkModel(where: string, model: ModelOptions): void {
   for (const alias of model.aliases ?? []) checkName(`${where}.aliases`, alias);
   if (Array.isArray(model.loras)) for (const lora of model.loras) checkName(`${where}.loras`, lora);
   else
-    for (const [lora, id] of Object.entries(model.loras ?? {}))
-      checkInteger(`${where}.loras.${lora}`, id, 0, 2 ** 31 - 1);
+    for (const [lora, known] of Object.entries((model.loras ?? {}) as Record<string, number | LoraOptions>))
+      checkLora(`${where}.loras.${lora}`, known);
   if (model.blockSize !== undefined) checkInteger(`${where}.blockSize`, model.blockSize, 1, MAX_BLOCK_SIZE);
   if (model.hash !== undefined) checkHash(`${where}.hash`, model.hash);
   if (model.drafting !== undefined && typeof model.drafting !== "boolean")
     throw typeMistake(`${where}.drafting`, "boolean", model.drafting);
   if (model.duplicates !== undefined) checkOneOf(`${where}.duplicates`, model.duplicates, ["count", "set"]);
+}
+
+function checkLora(where: string, lora: number | LoraOptions): void {
+  if (typeof lora !== "object") checkInteger(where, lora, 0, MAX_LORA_ID);
+  else {
+    checkOptions(where, lora, ["id", "path"]);
+    if (lora.id !== undefined) checkInteger(`${where}.id`, lora.id, 0, MAX_LORA_ID);
+    if (lora.path !== undefined) checkName(`${where}.path`, lora.path);
+  }
 }
 
 /** The seed, noneHash and their combination are checked where the hasher is made. */

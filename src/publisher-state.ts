@@ -42,6 +42,8 @@ export class Publisher {
   verified = false;
   /** Plain roots that nothing reproduced, by the low lane of their keys. */
   readonly failedRoots: Set<number> = new Set();
+  /** How many with extra keys came out otherwise: an adapter's path may be hashed, which no event says. */
+  unprovenRoots = 0;
   /** Undecided: what prompts are held against, and which algorithm and seed is tried next on one. */
   readonly announced: Announced = new Announced();
   nextCandidate = 0;
@@ -214,6 +216,7 @@ export class Publisher {
     this.gapped = false;
     this.verified = false;
     this.failedRoots.clear();
+    this.unprovenRoots = 0;
     this.nextCandidate = 0;
     this.blockSize = this.settings.blockSize;
     this.blockSizeSeen = false;

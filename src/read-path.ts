@@ -14,9 +14,10 @@ import { LatencyHistogram } from "./metrics.js";
 import type { Models } from "./models.js";
 import type { Publisher } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
+import { canTell, erasOf, type KeyedRequest, queryKeys } from "./query-keys.js";
 import { type Candidate, type Match, PrefixScorer, podScores } from "./score/index.js";
 import { checkTokens, SCORE_OPTIONS, uniquePods } from "./score-arguments.js";
-import type { PodScore, PodScores, ScoreRequest, TokenIds, Usage } from "./types.js";
+import type { ExtraKeysEra, PodScore, PodScores, ScoreRequest, TokenIds, Usage } from "./types.js";
 
 /** Blocks hashed before the first lookup; each further stretch is twice as long, up to the last. */
 const FIRST_STRETCH = 8;
@@ -39,12 +40,8 @@ export interface ReadPathOptions {
 }
 
 /** A request, its names resolved. */
-export interface Query {
+export interface Query extends KeyedRequest {
   readonly model: string;
-  readonly loraName: string | undefined;
-  /** Empty: none. */
-  readonly cacheSalt: string;
-  readonly multimodal: NonNullable<ScoreRequest["multimodal"]>;
   /** The caller's candidates, each once; undefined: all that are known. */
   readonly pods: readonly string[] | undefined;
   readonly candidates: readonly Publisher[];
@@ -112,12 +109,13 @@ export class ReadPath {
       else peers.push(publisher);
     }
     for (const [keyClass, peers] of byClass) {
-      const found = this.#walk(tokens, query, keyClass, peers);
-      for (let i = 0; i < peers.length; i++) {
-        if (peers[i]!.settings.drafting) dropLastBlock(found[i]!);
-        matches.set(peers[i]!, found[i]!);
+      for (const era of erasOf(keyClass, query)) {
+        const found = this.#walk(tokens, query, keyClass, era, peers);
+        for (const [i, publisher] of peers.entries())
+          if (found[i]!.blocks >= (matches.get(publisher)?.blocks ?? 0)) matches.set(publisher, found[i]!);
       }
     }
+    for (const [publisher, match] of matches) if (publisher.settings.drafting) dropLastBlock(match);
     return matches;
   }
 
@@ -126,6 +124,7 @@ export class ReadPath {
     tokens: Uint32Array,
     query: Query,
     keyClass: KeyClass,
+    era: ExtraKeysEra,
     peers: readonly Publisher[],
   ): readonly Match[] {
     const { chain } = keyClass;
@@ -140,7 +139,8 @@ export class ReadPath {
     const matches = this.#scorer.begin(candidates, weights);
     // The engine always computes the last token itself, so the block that it would complete cannot be reused.
     const usable = Math.max(0, Math.floor((tokens.length - 1) / blockSize));
-    const extraKeys = this.#extraKeys(query, tokens.length, keyClass, models.settings(query.model).loraIds);
+    const { loras } = models.settings(query.model);
+    const extraKeys = queryKeys(query, tokens.length, keyClass, era, loras);
     if (extraKeys === "unknown") return matches;
     let parent: Uint8Array | undefined;
     for (
@@ -158,26 +158,6 @@ export class ReadPath {
       from = to;
     }
     return matches;
-  }
-
-  /** The prompt's extra keys by block; `unknown` if an adapter's integer id is needed and not given. */
-  #extraKeys(
-    query: Query,
-    tokenCount: number,
-    keyClass: KeyClass,
-    loraIds: ReadonlyMap<string, number>,
-  ): ExtraKeys | "unknown" {
-    const { loraName, cacheSalt, multimodal } = query;
-    if (loraName === undefined && cacheSalt === "" && multimodal.length === 0) return undefined;
-    const byId = keyClass.loraAs === "id" && loraName !== undefined;
-    const loraId = byId ? loraIds.get(loraName) : undefined;
-    if (byId && loraId === undefined) return "unknown";
-    return blockExtraKeys(
-      { loraName: byId ? undefined : loraName, loraId, cacheSalt, multimodal },
-      tokenCount,
-      keyClass.chain.blockSize,
-      keyClass.era,
-    );
   }
 
   #scores(query: Query, matches: ReadonlyMap<Publisher, Match>): PodScore[] {
@@ -242,15 +222,6 @@ export class ReadPath {
     else if (surplus > 0) this.accuracy.overPredictedTokens += surplus;
     else this.accuracy.underPredictedTokens -= surplus;
   }
-}
-
-type ExtraKeys = ReturnType<typeof blockExtraKeys> | undefined;
-
-/** Salted and multimodal prompts never match where such blocks look like plain ones. */
-function canTell(keyClass: KeyClass, { loraName, cacheSalt, multimodal }: Query): boolean {
-  // SGLang's page hash knows a salt and nothing else.
-  if (keyClass.algorithm === "sglang") return loraName === undefined && multimodal.length === 0;
-  return keyClass.tellsExtraKeys || (cacheSalt === "" && multimodal.length === 0);
 }
 
 /** With EAGLE or MTP drafting the engine computes the last matched block again, for the drafter's hidden states. */

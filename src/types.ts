@@ -32,10 +32,18 @@ export interface MultimodalItem {
 }
 
 /**
- * Which extra keys the engine's version writes. `"offsets"` (vLLM from PR 36708, spring 2026): a multimodal item is
- * `[identifier, offset - block start]`. `"identifiers"`: the bare identifier string, as before.
+ * Which extra keys the engine's version hashes. `"identifiers"`: a multimodal item is its bare identifier string.
+ * `"offsets"` (from PR 36708, vLLM v0.18 … v0.20): it is `[identifier, offset - block start]`. `"tagged"` (from vLLM
+ * v0.31): every key is a {@link TaggedKey}; events go on to carry the keys of `"offsets"`.
  */
-export type ExtraKeysEra = "offsets" | "identifiers";
+export type ExtraKeysEra = "offsets" | "identifiers" | "tagged";
+
+/** An extra key as vLLM hashes it from v0.31 on: tagged with its source, an adapter's name with its path. */
+export type TaggedKey =
+  | readonly [tag: "lora", name: string, path: string]
+  | readonly [tag: "mm", identifier: string, offset: number]
+  | readonly [tag: "cache_salt", salt: string]
+  | readonly [tag: "prompt_embeds", digest: Uint8Array];
 
 /** One raw message of an engine's event stream, as it came from the socket. */
 export interface KvFrame {

@@ -7,7 +7,7 @@
  * hash is given. Tests use it as the model of what an engine would reuse.
  * @module
  */
-import type { BlockChain, ExtraKey, MultimodalItem, TokenIds } from "kvblock/hash";
+import type { BlockChain, ExtraKey, HashKey, MultimodalItem, TokenIds } from "kvblock/hash";
 import { BlockPool, hashKey } from "./block-pool.js";
 import type { CacheEvent } from "./cache-events.js";
 
@@ -45,6 +45,10 @@ export interface BlockManagerOptions {
   readonly hasher: Pick<BlockChain, "blockSize" | "digestBytes" | "hashTokens">;
   /** Asked only for requests with an adapter, a salt or multimodal items. Default: no extra keys. */
   readonly extraKeys?: ExtraKeysOf | undefined;
+  /** How a block's extra keys are hashed, where that is not as they are announced (vLLM from v0.31). */
+  readonly hashedKeys?:
+    | ((keys: readonly ExtraKey[] | null, request: CacheRequest) => readonly HashKey[] | null)
+    | undefined;
   /** See {@link BlockPool}. Default true. */
   readonly unhashedFirst?: boolean | undefined;
 }
@@ -69,12 +73,14 @@ export class BlockManager {
   readonly #pool: BlockPool;
   readonly #hasher: BlockManagerOptions["hasher"];
   readonly #extraKeysOf: ExtraKeysOf | undefined;
+  readonly #hashedKeys: BlockManagerOptions["hashedKeys"];
   readonly #running = new Map<string, Running>();
 
   constructor(options: BlockManagerOptions) {
     this.blockSize = options.hasher.blockSize;
     this.#hasher = options.hasher;
     this.#extraKeysOf = options.extraKeys;
+    this.#hashedKeys = options.hashedKeys;
     this.#pool = new BlockPool(options.numBlocks, options.unhashedFirst ?? true);
   }
 
@@ -232,7 +238,10 @@ export class BlockManager {
     const from = running.digests.length;
     const full = Math.floor(running.tokens.length / this.blockSize);
     if (full === from) return;
-    const extraKeys = this.#extraKeys(running.request, full, running.request.tokens.length)?.slice(from);
+    const { request } = running;
+    const announced = this.#extraKeys(request, full, request.tokens.length)?.slice(from);
+    const hashed = this.#hashedKeys;
+    const extraKeys = hashed === undefined ? announced : announced?.map((keys) => hashed(keys, request));
     const digests = this.#hasher.hashTokens(
       running.tokens.slice(from * this.blockSize, full * this.blockSize),
       {

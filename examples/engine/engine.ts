@@ -33,7 +33,7 @@ export interface EngineOptions {
   /** Layout of the events. Default `M3`, the newest. */
   readonly era?: WireEra | undefined;
   /** Default `offsets`, the newest. */
-  readonly extraKeysEra?: ExtraKeysEra | undefined;
+  readonly extraKeysEra?: Exclude<ExtraKeysEra, "tagged"> | undefined;
   /** Hashes on the wire as 64-bit integers. Default true. */
   readonly intHashes?: boolean | undefined;
   /** Default 0. */

@@ -9,9 +9,9 @@
  * Vectors: test/vectors/serialization.json, legacy.json.
  * @module
  */
-import type { ExtraKey } from "../types.js";
 import type { BlockFormat, PlainValue } from "./format.js";
 import { Scratch } from "./scratch.js";
+import type { HashKey } from "./tagged-keys.js";
 import { utf8Length, writeUtf8 } from "./utf8.js";
 
 const UNSIGNED = 0x00;
@@ -49,7 +49,7 @@ export class CborFormat implements BlockFormat {
     tokens: Uint32Array,
     start: number,
     count: number,
-    extra: readonly ExtraKey[] | null,
+    extra: readonly HashKey[] | null,
   ): Uint8Array {
     this.#out.at = 0;
     this.#head(ARRAY, 3);

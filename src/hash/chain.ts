@@ -3,8 +3,9 @@
  * @module
  */
 import { checkOptions, describe, rangeMistake, typeMistake } from "../errors.js";
-import type { ExtraKey, TokenIds } from "../types.js";
+import type { TokenIds } from "../types.js";
 import type { BlockFormat, Digest } from "./format.js";
+import type { HashKey } from "./tagged-keys.js";
 
 /** How a call of {@link BlockChain.hashTokens} goes on from earlier blocks and what else its blocks contain. */
 export interface HashTokensOptions {
@@ -12,7 +13,7 @@ export interface HashTokensOptions {
    * One entry for each full block of this call's tokens: null (or an empty list) for none.
    * See {@link blockExtraKeys}. Absent: none at all.
    */
-  extraKeys?: readonly (readonly ExtraKey[] | null)[] | undefined;
+  extraKeys?: readonly (readonly HashKey[] | null)[] | undefined;
   /** The digest of the block before these tokens. Absent: they are the start of a prompt. */
   parent?: Uint8Array | undefined;
 }
@@ -120,21 +121,36 @@ function checkBlockCount(extraKeys: unknown, blocks: number): void {
 
 /** One block's extra keys, null for none. */
 function checkExtraKeys(
-  extra: readonly ExtraKey[] | null | undefined,
+  extra: readonly HashKey[] | null | undefined,
   block: number,
-): readonly ExtraKey[] | null {
+): readonly HashKey[] | null {
   if (extra === null) return null;
   if (!Array.isArray(extra)) throw typeMistake(`extraKeys[${block}]`, "an array or null", extra);
   for (let i = 0; i < extra.length; i++) checkExtraKey(extra[i], block, i);
-  return extra.length === 0 ? null : (extra as readonly ExtraKey[]);
+  return extra.length === 0 ? null : (extra as readonly HashKey[]);
 }
 
 function checkExtraKey(key: unknown, block: number, i: number): void {
   if (typeof key === "string" || key instanceof Uint8Array || Number.isSafeInteger(key)) return;
-  if (Array.isArray(key) && key.length === 2 && typeof key[0] === "string" && Number.isSafeInteger(key[1]))
-    return;
-  throw typeMistake(`extraKeys[${block}][${i}]`, "string, integer, Uint8Array or [string, integer]", key);
+  if (Array.isArray(key) && typeof key[0] === "string") {
+    if (key.length === 2 && Number.isSafeInteger(key[1])) return;
+    if (TAGGED_KEYS[key[0]]?.(key)) return;
+  }
+  throw typeMistake(
+    `extraKeys[${block}][${i}]`,
+    "string, integer, Uint8Array, [string, integer] or a tagged key",
+    key,
+  );
 }
+
+/** By tag, what else a tagged key has. */
+const TAGGED_KEYS: Readonly<Record<string, (key: readonly unknown[]) => boolean>> = {
+  __proto__: null as never,
+  lora: (key) => key.length === 3 && typeof key[1] === "string" && typeof key[2] === "string",
+  mm: (key) => key.length === 3 && typeof key[1] === "string" && Number.isSafeInteger(key[2]),
+  cache_salt: (key) => key.length === 2 && typeof key[1] === "string",
+  prompt_embeds: (key) => key.length === 2 && key[1] instanceof Uint8Array,
+};
 
 function copyTokens(tokens: TokenIds, start: number, into: Uint32Array): void {
   for (let i = 0; i < into.length; i++) {

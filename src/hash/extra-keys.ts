@@ -8,11 +8,14 @@
  */
 import { checkInteger, checkName, checkOneOf, checkOptions, rangeMistake, typeMistake } from "../errors.js";
 import type { ExtraKey, ExtraKeysEra, MultimodalItem } from "../types.js";
+import { type HashKey, tagExtraKeys } from "./tagged-keys.js";
 
 /** What of a request goes into its blocks' hashes. A score request can be passed as it is. */
 export interface ExtraKeysRequest {
   /** LoRA adapter's name. Empty is none. */
   loraName?: string | undefined;
+  /** Where the engine loads the adapter from: hashed beside its name in the era `"tagged"`, which needs it. */
+  loraPath?: string | undefined;
   /** LoRA adapter's integer id, which engines before vLLM v0.11.1 hash instead of a name. Used if there is no name. */
   loraId?: number | undefined;
   /** vLLM's `cache_salt`. Empty is none. */
@@ -22,9 +25,9 @@ export interface ExtraKeysRequest {
   /** Prompt embeddings: one entry per full block, the bytes that the engine puts there (32, a SHA-256), or null. */
   promptEmbeds?: readonly (Uint8Array | null)[] | undefined;
   /**
-   * Length of the prompt, where the tokens go on with generated ones. vLLM looks only at the last multimodal item for a
-   * block that generation completed, so its keys can differ from the same block's in a longer prompt. Absent: all
-   * tokens are prompt.
+   * Length of the prompt, where the tokens go on with generated ones. vLLM before v0.31 looks only at the last multimodal
+   * item for a block that generation completed, so its keys can differ from the same block's in a longer prompt. Absent:
+   * all tokens are prompt.
    */
   promptTokens?: number | undefined;
 }
@@ -32,6 +35,7 @@ export interface ExtraKeysRequest {
 const REQUEST_OPTIONS: readonly string[] = [
   "loraName",
   "loraId",
+  "loraPath",
   "cacheSalt",
   "multimodal",
   "promptEmbeds",
@@ -47,21 +51,56 @@ const REQUEST_OPTIONS: readonly string[] = [
  *
  * @param tokenCount - tokens of the request, placeholders of its multimodal items included
  * @param blockSize - tokens per block
- * @param era - `"offsets"` (default) or `"identifiers"`, by the engine's version; see {@link ExtraKeysEra}
+ * @param era - `"offsets"` (default), `"identifiers"` or `"tagged"`, by the engine's version; see {@link ExtraKeysEra}
  * @returns `floor(tokenCount / blockSize)` entries; null for a block without extra keys
  * @throws {TypeError} for a wrong type or an unknown field of `request`
- * @throws {RangeError} for a count out of range, or multimodal items out of order
+ * @throws {RangeError} for a count out of range, multimodal items out of order, or an adapter without a path in the era
+ *   `"tagged"`
  */
 export function blockExtraKeys(
   request: ExtraKeysRequest,
   tokenCount: number,
   blockSize: number,
+  era?: "offsets" | "identifiers",
+): (readonly ExtraKey[] | null)[];
+export function blockExtraKeys(
+  request: ExtraKeysRequest,
+  tokenCount: number,
+  blockSize: number,
+  era: ExtraKeysEra | undefined,
+): (readonly HashKey[] | null)[];
+export function blockExtraKeys(
+  request: ExtraKeysRequest,
+  tokenCount: number,
+  blockSize: number,
   era: ExtraKeysEra = "offsets",
-): (readonly ExtraKey[] | null)[] {
+): (readonly HashKey[] | null)[] {
   checkOptions("blockExtraKeys", request, REQUEST_OPTIONS);
   checkInteger("tokenCount", tokenCount, 0);
   checkInteger("blockSize", blockSize, 1);
-  checkOneOf("era", era, ["offsets", "identifiers"]);
+  checkOneOf("era", era, ["offsets", "identifiers", "tagged"]);
+  const keys = untaggedKeys(request, tokenCount, blockSize, era);
+  if (era !== "tagged") return keys;
+  const name = checkText("loraName", request.loraName);
+  const path = checkText("loraPath", request.loraPath);
+  if (name !== "" && path === "")
+    throw rangeMistake("loraPath", 'the adapter\'s path, which is hashed in the era "tagged"', path);
+  const lora = name === "" ? undefined : { name, path };
+  let last: readonly ExtraKey[] | null = null;
+  let tagged: readonly HashKey[] | null = null;
+  return keys.map((block) => {
+    // Most blocks share one list.
+    if (block !== last) tagged = tagExtraKeys((last = block), lora);
+    return tagged;
+  });
+}
+
+function untaggedKeys(
+  request: ExtraKeysRequest,
+  tokenCount: number,
+  blockSize: number,
+  era: ExtraKeysEra,
+): (readonly ExtraKey[] | null)[] {
   const blocks = Math.floor(tokenCount / blockSize);
   const lora = loraKey(request);
   const salt = checkText("cacheSalt", request.cacheSalt);
@@ -78,8 +117,9 @@ export function blockExtraKeys(
   for (let block = 0; block < blocks; block++) {
     const start = block * blockSize;
     const keys: ExtraKey[] = lora === undefined ? [] : [lora];
-    // A block that generation completes is hashed with the walk set back to the last item.
-    if (block > 0 && start + blockSize > promptTokens) item = Math.max(0, items.length - 1);
+    // Before v0.31, a block that generation completes is hashed with the walk set back to the last item.
+    if (era !== "tagged" && block > 0 && start + blockSize > promptTokens)
+      item = Math.max(0, items.length - 1);
     item = addItems(keys, items, item, start, start + blockSize, era);
     if (block === 0 && salt !== "") keys.push(salt);
     const bytes = embeds?.[block];

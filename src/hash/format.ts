@@ -2,7 +2,7 @@
  * What a hash algorithm is made of: a format that serialises one block, and a digest over those bytes.
  * @module
  */
-import type { ExtraKey } from "../types.js";
+import type { HashKey } from "./tagged-keys.js";
 
 /** A value of the kind that Python serialises here: None, int, str, bytes, tuple. */
 export type PlainValue = null | number | bigint | string | Uint8Array | readonly PlainValue[];
@@ -24,7 +24,7 @@ export interface BlockFormat {
     tokens: Uint32Array,
     start: number,
     count: number,
-    extra: readonly ExtraKey[] | null,
+    extra: readonly HashKey[] | null,
   ): Uint8Array;
 }
 

@@ -7,6 +7,7 @@ export type {
   ExtraKeysEra,
   HashAlgorithm,
   MultimodalItem,
+  TaggedKey,
   TokenIds,
 } from "../types.js";
 export { HASH_ALGORITHMS, VLLM_DEFAULT_SEED } from "./algorithms.js";
@@ -21,3 +22,4 @@ export {
   loadHashing,
   type TokenChainOptions,
 } from "./hashing.js";
+export { type HashKey, type LoraSource, tagExtraKeys } from "./tagged-keys.js";

@@ -22,9 +22,9 @@
  * Source: CPython `Modules/_pickle.c` (`save`, `_Pickler_OpcodeBoundary`). Vectors: test/vectors/serialization.json.
  * @module
  */
-import type { ExtraKey } from "../types.js";
 import type { BlockFormat, PlainValue } from "./format.js";
 import { Scratch } from "./scratch.js";
+import type { HashKey } from "./tagged-keys.js";
 import { utf8Length, writeUtf8 } from "./utf8.js";
 
 const FRAME_TARGET = 65536;
@@ -57,7 +57,7 @@ export class PickleFormat implements BlockFormat {
     tokens: Uint32Array,
     start: number,
     count: number,
-    extra: readonly ExtraKey[] | null,
+    extra: readonly HashKey[] | null,
   ): Uint8Array {
     this.#begin();
     this.#bytes(parent, parentAt, parentLength);
@@ -135,7 +135,11 @@ export class PickleFormat implements BlockFormat {
 
   #tuple(items: readonly PlainValue[]): void {
     if (items.length > 3) this.#opcode(0x28);
-    for (const item of items) this.#save(item);
+    for (const [i, item] of items.entries()) {
+      // vLLM's tag is a constant of its code: one object, however many items a block has.
+      if (i === 0 && item === "mm" && items.length === 3) this.#text(item, true);
+      else this.#save(item);
+    }
     this.#opcode(TUPLE_END[items.length] ?? 0x74);
     if (items.length > 0) this.#memoize();
   }
@@ -212,9 +216,11 @@ export class PickleFormat implements BlockFormat {
     for (const digit of digits) this.#opcode(digit);
   }
 
-  #text(text: string): void {
+  #text(
+    text: string,
+    shared: boolean = text === "" || (text.length === 1 && text.charCodeAt(0) < 0x100),
+  ): void {
     this.#boundary();
-    const shared = text === "" || (text.length === 1 && text.charCodeAt(0) < 0x100);
     if (shared && this.#reference(`str ${text}`)) return;
     const length = utf8Length(text);
     this.#head(length, 0x8c, 0x58);

@@ -6,10 +6,10 @@
  * @module
  */
 import { rangeMistake } from "../errors.js";
-import type { ExtraKey } from "../types.js";
 import type { BlockFormat } from "./format.js";
 import { Scratch } from "./scratch.js";
 import { SHA256_BYTES, sha256 } from "./sha256.js";
+import type { HashKey } from "./tagged-keys.js";
 
 const SALT_PREFIX = "sglang-cache-salt-v1\0";
 
@@ -25,7 +25,7 @@ export class SglangFormat implements BlockFormat {
     tokens: Uint32Array,
     start: number,
     count: number,
-    extra: readonly ExtraKey[] | null,
+    extra: readonly HashKey[] | null,
   ): Uint8Array {
     const out = this.#out;
     const bytes = out.reserve(SHA256_BYTES + 4 * count);

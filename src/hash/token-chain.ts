@@ -4,18 +4,19 @@
  *
  *     input = parent (8 bytes) · extra keys · tokens (u32 LE each)          digest = XXH64, seeded by the chain's key
  *     extra keys   00 for none; else 01, their number (u32 LE), and each as
- *                  01 length text · 02 number · 03 length bytes · 04 length text number
+ *                  01 length text · 02 number · 03 length bytes · 04 their number, and each in turn
  *                  (lengths u32 LE, numbers f64 LE, text UTF-8)
  *
  * Every part has a length that its beginning tells, so different blocks have different inputs. The first block's
  * parent is the block size: chains of different block sizes share no key.
  * @module
  */
-import type { ExtraKey, TokenIds } from "../types.js";
+import type { TokenIds } from "../types.js";
 import { readKeys } from "./block-keys.js";
 import { type BlockChain, HashChain, type HashTokensOptions } from "./chain.js";
 import type { BlockFormat, Digest } from "./format.js";
 import { Scratch } from "./scratch.js";
+import type { HashKey } from "./tagged-keys.js";
 import { utf8Length, writeUtf8 } from "./utf8.js";
 
 const DIGEST_BYTES = 8;
@@ -52,7 +53,7 @@ class TokenFormat implements BlockFormat {
     tokens: Uint32Array,
     start: number,
     count: number,
-    extra: readonly ExtraKey[] | null,
+    extra: readonly HashKey[] | null,
   ): Uint8Array {
     const out = this.#out;
     out.at = 0;
@@ -68,23 +69,29 @@ class TokenFormat implements BlockFormat {
     return out.written();
   }
 
-  #extraKeys(extra: readonly ExtraKey[]): void {
+  #extraKeys(extra: readonly HashKey[]): void {
     this.#u32(extra.length);
     for (const key of extra) {
-      if (typeof key === "string") this.#text(1, key);
-      else if (typeof key === "number") {
-        this.#byte(2);
-        this.#number(key);
-      } else if (key instanceof Uint8Array) {
-        this.#byte(3);
+      if (typeof key !== "object" || key instanceof Uint8Array) this.#part(key);
+      else {
+        this.#byte(4);
         this.#u32(key.length);
-        const out = this.#out;
-        out.reserve(key.length).set(key, out.at);
-        out.at += key.length;
-      } else {
-        this.#text(4, key[0]);
-        this.#number(key[1]);
+        for (const part of key) this.#part(part);
       }
+    }
+  }
+
+  #part(part: string | number | Uint8Array): void {
+    if (typeof part === "string") this.#text(1, part);
+    else if (typeof part === "number") {
+      this.#byte(2);
+      this.#number(part);
+    } else {
+      this.#byte(3);
+      this.#u32(part.length);
+      const out = this.#out;
+      out.reserve(part.length).set(part, out.at);
+      out.at += part.length;
     }
   }
 

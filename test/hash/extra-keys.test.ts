@@ -17,7 +17,7 @@ interface Row {
 
 const { cases } = readVectors<{ cases: Row[] }>("extra_keys");
 
-function keysOf(row: Row, era?: ExtraKeysEra): (readonly ExtraKey[] | null)[] {
+function keysOf(row: Row, era?: Exclude<ExtraKeysEra, "tagged">): (readonly ExtraKey[] | null)[] {
   const request = {
     loraName: row.lora_name ?? undefined,
     cacheSalt: row.cache_salt ?? undefined,

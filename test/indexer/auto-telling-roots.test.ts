@@ -1,5 +1,6 @@
 /** Auto mode finds the hashing from any first block whose extra keys the event says, not from plain ones alone. */
 import { describe, expect, it } from "vitest";
+import { createBlockHasherSync, tagExtraKeys } from "../../src/hash/index.js";
 import { Indexer } from "../../src/index.js";
 import { storedFrame } from "../../src/testing.js";
 
@@ -30,6 +31,42 @@ describe("auto mode", () => {
     indexer.apply(storedFrame({ ...about, extraKeys: [["tenant-a"], null, null, null] }));
     indexer.scoreTokens([...tokens, 1], { model });
     expect(codes).toEqual(["salt-not-passed"]);
+    await indexer.close();
+  });
+
+  it("settles on a salted root of vLLM v0.31 and later, which tags what it hashes and not what it announces", async () => {
+    const extraKeys = [["tenant-a"], null, null, null];
+    const hasher = createBlockHasherSync({ algorithm: "sha256_cbor", blockSize: 16, seed: "42" });
+    const tagging = {
+      blockSize: 16,
+      digestBytes: hasher.digestBytes,
+      toKeys: hasher.toKeys.bind(hasher),
+      hashTokens: (all: Uint32Array) =>
+        hasher.hashTokens(all, { extraKeys: extraKeys.map((keys) => tagExtraKeys(keys)) }),
+    };
+    const indexer = await Indexer.create({ onDiagnostic: null });
+    indexer.apply(storedFrame({ ...about, seed: undefined, hash: tagging as never, extraKeys }));
+    expect(indexer.pods()[0]).toMatchObject({ mode: "exact", algorithm: "sha256_cbor", state: "live" });
+    expect(indexer.scoreTokens([...tokens, 1], { model, cacheSalt: "tenant-a" }).best?.blocks).toBe(4);
+    await indexer.close();
+  });
+
+  it("does not take adapters' roots, whose path is not announced, for hashes of an unknown seed", async () => {
+    const codes: string[] = [];
+    const hash = { mode: "exact", algorithm: "sha256_cbor", seed: "42" } as const;
+    const indexer = await Indexer.create({ hash, onDiagnostic: ({ code }) => codes.push(code) });
+    for (let seq = 0; seq < 5; seq++)
+      indexer.apply(
+        storedFrame({
+          ...about,
+          seq,
+          at: seq,
+          seed: "other",
+          tokens: tokens.map((id) => id + seq),
+          extraKeys: Array(4).fill(["adapter"]),
+        }),
+      );
+    expect(codes).toEqual([]);
     await indexer.close();
   });
 });
