@@ -6,7 +6,7 @@ export { KvBlockError, type KvBlockErrorCode } from "./errors.js";
 export type { EventSocketOptions, TransportSnapshot } from "./events/index.js";
 export { Indexer } from "./indexer.js";
 export { formatMetricsBeat } from "./metrics.js";
-export type { HashOptions, IndexerOptions, ModelOptions, TokenizerSource } from "./options.js";
+export type { HashOptions, IndexerOptions, LoraOptions, ModelOptions, TokenizerSource } from "./options.js";
 export type { SubscribeOptions, Subscription } from "./subscription.js";
 export type {
   ChatMessage,
