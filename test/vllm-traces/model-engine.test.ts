@@ -1,6 +1,6 @@
 /** The example engine's prefix cache does what vLLM's own does: same hits, same evictions, the same bytes on the wire. */
 import { decode } from "@msgpack/msgpack";
-import { blockExtraKeys, createBlockHasher } from "kvblock/hash";
+import { blockExtraKeys, createBlockHasher, tagExtraKeys } from "kvblock/hash";
 import { describe, expect, it } from "vitest";
 import { BlockManager } from "../../examples/engine/block-manager.js";
 import { encodeEventBatch, type WireEra } from "../../examples/engine/wire.js";
@@ -18,21 +18,31 @@ const ERAS: Readonly<Record<string, WireEra>> = {
 /** vLLM before PR 36708. */
 const BARE_IDENTIFIERS = ["0.11.2", "0.17.1"];
 const EXTRA_KEYS_POSITION = 8;
+/** Extra keys are hashed tagged, and announced as before, from v0.31 on. */
+const TAGGED = ["0.33.0"];
 /** Freed blocks that no prefix can hit go to the front of the queue from v0.24 on. */
 const UNHASHED_LAST = ["0.11.2", "0.17.1", "0.20.2", "0.23.0"];
 
 async function engineOf(trace: Trace): Promise<BlockManager> {
-  const { algorithm, noneHash, blockSize, numBlocks, vllm } = trace;
+  const { algorithm, noneHash, blockSize, numBlocks, vllm, loras } = trace;
   return new BlockManager({
     numBlocks,
     hasher: await createBlockHasher({ algorithm, noneHash, blockSize }),
     extraKeys: ({ loraName, cacheSalt, multimodal }, tokenCount, promptTokens) =>
       blockExtraKeys(
-        { loraName, cacheSalt, multimodal, promptTokens },
+        // From v0.31 on a block that generation completes is looked at as any other.
+        { loraName, cacheSalt, multimodal, promptTokens: TAGGED.includes(vllm) ? undefined : promptTokens },
         tokenCount,
         blockSize,
         BARE_IDENTIFIERS.includes(vllm) ? "identifiers" : "offsets",
       ),
+    hashedKeys: TAGGED.includes(vllm)
+      ? (keys, { loraName }) =>
+          tagExtraKeys(
+            keys,
+            loraName === undefined ? undefined : { name: loraName, path: loras[loraName]!.path },
+          )
+      : undefined,
     unhashedFirst: !UNHASHED_LAST.includes(vllm),
   });
 }
@@ -100,7 +110,7 @@ function withoutExtraKeys(batch: unknown): unknown {
 
 describe("the model engine in vLLM's place", () => {
   // Speculative decoding is not modelled.
-  it.each(traceNames().filter((name) => !name.includes("drafting") && name !== "0.33.0-keys"))(
+  it.each(traceNames().filter((name) => !name.includes("drafting")))(
     "%s: reuses the same tokens and publishes the same bytes at every step",
     async (name) => {
       const trace = readTrace(name);
