@@ -31,6 +31,8 @@ const MAX_HELD_BYTES = 8 * 2 ** 20;
 const PROMPT_BLOCKS = 128;
 /** Blocks hashed for that in one lookup; the next one goes on with the next algorithm and seed. */
 const PROMPT_HASHES = 512;
+/** Adapters of one publisher that are looked at. */
+const MAX_ADAPTERS = 64;
 /** Single smaller blocks, which may be a hybrid model's partial ones, before they are taken for the block size. */
 const SMALLER_TO_SETTLE = 8;
 
@@ -84,11 +86,12 @@ export class IdentityFinder {
     if (publisher.mode !== "exact") return;
     publisher.hashed ??= configured(publisher.settings);
     if (event.loraId !== null && event.loraName === null) this.#learnAdapters(publisher, event);
+    if (event.loraName !== null && publisher.verified) this.#checkAdapter(publisher, event, event.loraName);
     if (publisher.verified || publisher.hashed === undefined || !isTellingRoot(event)) return;
     if (publisher.failedRoots.size >= ROOTS_TO_DIAGNOSE) return;
     const { algorithm, root } = publisher.hashed;
     const hasher = this.#options.classes.hasher(algorithm, root, event.blockSize);
-    if (reproduces(hasher, event)) {
+    if (reproduces(hasher, event, publisher.settings.loras)) {
       publisher.verified = true;
       return;
     }
@@ -96,7 +99,7 @@ export class IdentityFinder {
     // An array without the extra keys field may be salted without our seeing it; a wire that says none cannot.
     publisher.failedRoots.add(event.blockKeys[1]!);
     if (!event.hasExtraKeysField && publisher.failedRoots.size < ROOTS_TO_SETTLE) return;
-    const found = this.#prober(publisher.settings).probe(event);
+    const found = this.#prober(publisher.settings).probe(event, publisher.settings.loras);
     const wanted = describeHashed(publisher.hashed);
     this.#reportHash(publisher, {
       severity: "error",
@@ -155,11 +158,35 @@ export class IdentityFinder {
     publisher.keyClass = undefined;
   }
 
+  /** Engines from v0.31 on hash an adapter's path beside its name, and announce the name alone. */
+  #checkAdapter(publisher: Publisher, event: BlockStored, name: string): void {
+    const { adaptersSeen, hashed } = publisher;
+    if (adaptersSeen.has(name) || adaptersSeen.size >= MAX_ADAPTERS || hashed === undefined) return;
+    if (!event.hasExtraKeysField || !isTellingRoot(event)) return;
+    const hasher = this.#options.classes.hasher(hashed.algorithm, hashed.root, event.blockSize);
+    const missing =
+      publisher.settings.loras.get(name)?.path === undefined &&
+      !startsWith(hasher, event, event.extraKeys?.[0] ?? null);
+    adaptersSeen.set(name, missing);
+    if (!missing) return;
+    const { model, pod, dataParallelRank } = publisher;
+    this.#options.diagnostics.raise({
+      code: "lora-path-missing",
+      severity: "warning",
+      message: `${pod}: blocks of the adapter ${JSON.stringify(name)} are hashed with its path (vLLM v0.31 and later), which is not known here, so its prompts match nothing.`,
+      fix: `Give the path that the engine loads it from: models: { ${JSON.stringify(model)}: { loras: { ${JSON.stringify(name)}: { path } } } }, or use hash mode tokens.`,
+      model,
+      pod,
+      dataParallelRank,
+      evidence: { adapters: [...adaptersSeen.keys()].filter((adapter) => adaptersSeen.get(adapter)) },
+    });
+  }
+
   #probe(publisher: Publisher, event: BlockStored): void {
     if (!isTellingRoot(event)) return;
     const lo = event.blockKeys[1]!;
     if (publisher.failedRoots.has(lo)) return;
-    const found = this.#prober(publisher.settings).probe(event);
+    const found = this.#prober(publisher.settings).probe(event, publisher.settings.loras);
     if (found === undefined) {
       if (isPlain(event)) publisher.failedRoots.add(lo);
       else publisher.unprovenRoots++;

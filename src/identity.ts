@@ -16,6 +16,7 @@ import {
   VLLM_DEFAULT_SEED,
 } from "./hash/index.js";
 import { type Hashed, type KeyClasses, rootName } from "./key-classes.js";
+import type { LoraOptions } from "./options.js";
 
 /**
  * Seeds tried when none is known: vLLM's fixed default, what people set, and what `PYTHONHASHSEED=random` and an empty
@@ -59,11 +60,8 @@ export class HashProber {
   }
 
   /** What gives a root its announced key, if anything tried does. */
-  probe(root: BlockStored): Hashed | undefined {
-    return this.#at(root.blockSize).find(
-      // SGLang's hash knows no extra keys but a salt, and announces that elsewhere.
-      ({ hashed, hasher }) => (hashed.algorithm !== "sglang" || isPlain(root)) && reproduces(hasher, root),
-    )?.hashed;
+  probe(root: BlockStored, loras: ReadonlyMap<string, LoraOptions>): Hashed | undefined {
+    return this.#at(root.blockSize).find(({ hasher }) => reproduces(hasher, root, loras))?.hashed;
   }
 
   /** How many are tried. */
@@ -101,13 +99,24 @@ export class HashProber {
   }
 }
 
-/** Whether the hasher gives a root's first block its announced key, with its announced extra keys in either form. */
-export function reproduces(hasher: BlockHasher, root: BlockStored): boolean {
+/**
+ * Whether the hasher gives a root's first block its announced key, with its announced extra keys in either form.
+ * @param loras - what is known of adapters: tagged, one's path is hashed, which no event says
+ */
+export function reproduces(
+  hasher: BlockHasher,
+  root: BlockStored,
+  loras: ReadonlyMap<string, LoraOptions>,
+): boolean {
   const announced = root.extraKeys?.[0] ?? null;
-  return (
-    startsWith(hasher, root, announced) ||
-    (announced !== null && startsWith(hasher, root, tagExtraKeys(announced)))
-  );
+  if (startsWith(hasher, root, announced)) return true;
+  if (announced === null) return false;
+  const name = root.loraName;
+  const path = name === null ? undefined : loras.get(name)?.path;
+  // An adapter's id is a key of engines that tag nothing.
+  if (announced.some((key) => typeof key === "number") || (name !== null && path === undefined)) return false;
+  const lora = name === null || path === undefined ? undefined : { name, path };
+  return startsWith(hasher, root, tagExtraKeys(announced, lora));
 }
 
 /** Whether the hasher gives a root's first block its announced key, with these extra keys. */
@@ -116,6 +125,8 @@ export function startsWith(
   { blockKeys, tokenIds }: BlockStored,
   extraKeys: readonly HashKey[] | null,
 ): boolean {
+  // SGLang's hash knows no extra keys but a salt, and announces that elsewhere.
+  if (hasher.algorithm === "sglang" && extraKeys !== null) return false;
   const first = tokenIds.subarray(0, hasher.blockSize);
   const keys = hasher.toKeys(hasher.hashTokens(first, { extraKeys: [extraKeys] }));
   return keys[0] === blockKeys[0] && keys[1] === blockKeys[1];

@@ -44,6 +44,8 @@ export class Publisher {
   readonly failedRoots: Set<number> = new Set();
   /** How many with extra keys came out otherwise: an adapter's path may be hashed, which no event says. */
   unprovenRoots = 0;
+  /** Exact mode: adapters of which a root was looked at, and whether a path is hashed that is not known. */
+  readonly adaptersSeen: Map<string, boolean> = new Map();
   /** Undecided: what prompts are held against, and which algorithm and seed is tried next on one. */
   readonly announced: Announced = new Announced();
   nextCandidate = 0;
@@ -217,6 +219,7 @@ export class Publisher {
     this.verified = false;
     this.failedRoots.clear();
     this.unprovenRoots = 0;
+    this.adaptersSeen.clear();
     this.nextCandidate = 0;
     this.blockSize = this.settings.blockSize;
     this.blockSizeSeen = false;

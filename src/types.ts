@@ -219,6 +219,7 @@ export type DiagnosticCode =
   | "block-size-mismatch"
   | "salt-not-passed"
   | "lora-not-passed"
+  | "lora-path-missing"
   | "extra-keys-missing"
   | "events-skipped"
   | "frame-rejected"

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { createBlockHasherSync, tagExtraKeys } from "../../src/hash/index.js";
 import { Indexer } from "../../src/index.js";
 import { storedFrame } from "../../src/testing.js";
+import { chain, frame, indexerOf, stored } from "./frames.js";
 
 const model = "model";
 const tokens = Array.from({ length: 64 }, (_, i) => i + 1);
@@ -69,4 +70,23 @@ describe("auto mode", () => {
     expect(codes).toEqual([]);
     await indexer.close();
   });
+
+  it.each([
+    [{ mode: "auto" }],
+    [{ mode: "exact", algorithm: "sha256", seed: "0" }],
+    [{ mode: "exact", algorithm: "sglang" }],
+  ] as const)(
+    "%o: takes roots with announced keys of any kind, and adapters by id, without throwing",
+    async (hash) => {
+      const one = chain();
+      const { indexer } = await indexerOf({ hash });
+      let seq = 0;
+      for (const keys of [[7], ["text"], [["img", 1]], [new Uint8Array(32)], null])
+        for (const lora of [{}, { lora_id: 7 }, { lora_id: 7, lora_name: "text" }])
+          indexer.apply(frame([stored(one, 0, 1, { extra_keys: [keys], ...lora })], { seq: seq++ }));
+      expect(indexer.stats().events.stored + indexer.pods()[0]!.heldFrames).toBe(seq);
+      expect(indexer.stats().skips).toEqual({});
+      await indexer.close();
+    },
+  );
 });

@@ -19,12 +19,15 @@ interface Replayed {
   readonly trace: Trace;
   readonly answers: readonly Answer[];
   readonly status: PodStatus;
+  /** As they were told. */
   readonly diagnostics: readonly Diagnostic[];
+  /** What stands at the end. */
+  readonly findings: readonly Diagnostic[];
   readonly stats: ReturnType<Indexer["stats"]>;
 }
 
 /** Ask and apply as a router would: each request is scored when the frames of all earlier steps are in. */
-async function replay(name: string, mode: "exact" | "auto" | "tokens"): Promise<Replayed> {
+async function replay(name: string, mode: "exact" | "auto" | "tokens", knowsLoras = true): Promise<Replayed> {
   const trace = readTrace(name);
   const diagnostics: Diagnostic[] = [];
   const indexer = await Indexer.create({
@@ -33,7 +36,7 @@ async function replay(name: string, mode: "exact" | "auto" | "tokens"): Promise<
       [MODEL]: {
         drafting: trace.drafting,
         // Engines before the LoRA name came to the events announce an id; those from v0.31 on hash the path too.
-        loras: trace.loras,
+        loras: knowsLoras ? trace.loras : Object.keys(trace.loras),
       },
     },
     onDiagnostic: (diagnostic) => diagnostics.push(diagnostic),
@@ -54,8 +57,9 @@ async function replay(name: string, mode: "exact" | "auto" | "tokens"): Promise<
   }
   const [status] = indexer.pods();
   const stats = indexer.stats();
+  const findings = indexer.diagnose();
   await indexer.close();
-  return { trace, answers, status: status!, diagnostics, stats };
+  return { trace, answers, status: status!, diagnostics, findings, stats };
 }
 
 function exactHash({ algorithm, pythonHashSeed, noneHash }: Trace): IndexerOptions["hash"] {
@@ -99,7 +103,10 @@ describe("exact mode", () => {
     const replayed = await replay(name, "exact");
     expectWhole(replayed);
     expect(differences(replayed.answers)).toEqual([]);
-    expect(replayed.diagnostics.map(({ code }) => code)).not.toContain("hash-not-reproduced");
+    const codes = replayed.diagnostics.map(({ code }) => code);
+    expect(codes.filter((code) => code === "hash-not-reproduced" || code === "lora-path-missing")).toEqual(
+      [],
+    );
   });
 });
 
@@ -118,6 +125,24 @@ describe("auto mode", () => {
       const random = trace.pythonHashSeed === null && !["0.30.0", "0.33.0"].includes(trace.vllm);
       expect(status.mode).toBe(random ? "tokens" : "exact");
       if (!random) expect(status.algorithm).toBe(trace.algorithm);
+    },
+  );
+});
+
+describe("v0.31's tagged extra keys", () => {
+  it.each(["exact", "auto"] as const)(
+    "%s mode: without the adapters' paths their prompts match nothing, which is said, and all others do",
+    async (mode) => {
+      const { trace, answers, diagnostics, findings } = await replay("0.33.0-keys", mode, false);
+      const adapted = answers.filter(({ ask }) => ask.loraName !== undefined);
+      expect(adapted.filter(({ ask }) => ask.hit > 0).length).toBeGreaterThan(10);
+      expect(adapted.every(({ predicted }) => predicted === 0)).toBe(true);
+      expect(differences(answers.filter(({ ask }) => ask.loraName === undefined))).toEqual([]);
+      expect(diagnostics.map(({ code }) => code)).toContain("lora-path-missing");
+      const [standing] = findings.filter(({ code }) => code === "lora-path-missing");
+      expect([...(standing!.evidence["adapters"] as string[])].sort()).toEqual(
+        Object.keys(trace.loras).sort(),
+      );
     },
   );
 });
@@ -154,7 +179,7 @@ describe("tokens mode", () => {
   });
 });
 
-/** Whether two of its images reach into one block. */
+/** Whether two of its images reach into one block, or into neighbours: older engines list an image that just ended. */
 function sharesBlock({ multimodal = [] }: Ask, blockSize: number): boolean {
   const blocks = multimodal.map(
     ({ offset, length }) =>
