@@ -93,7 +93,7 @@ const plain = [...of("plain"), ...of("turns")];
 const drafting = of("drafting", "0.33.0");
 
 it("there is a trace of every kind for either wire form", () => {
-  expect(names.length).toBe(24);
+  expect(names.length).toBe(25);
   for (const kind of ["plain", "turns", "keys", "drafting"])
     for (const release of ["0.23.0", "0.33.0"]) expect(names).toContain(`${release}-${kind}`);
 });
@@ -148,15 +148,18 @@ describe("v0.31's tagged extra keys", () => {
 });
 
 describe("tokens mode", () => {
-  it.each([...plain, ...drafting, "0.33.0-keys"])("%s: every prediction is vLLM's hit", async (name) => {
-    const replayed = await replay(name, "tokens");
-    expectWhole(replayed);
-    expect(differences(replayed.answers)).toEqual([]);
-  });
+  it.each([...plain, ...drafting, "0.31.0-keys", "0.33.0-keys"])(
+    "%s: every prediction is vLLM's hit",
+    async (name) => {
+      const replayed = await replay(name, "tokens");
+      expectWhole(replayed);
+      expect(differences(replayed.answers)).toEqual([]);
+    },
+  );
 
   // Before v0.31 a block that generation completes is hashed with its last image alone, while its event lists all that
   // reach into it: own keys are made of what the event says.
-  it.each(of("keys", "0.11.2", "0.33.0"))(
+  it.each(of("keys", "0.11.2", "0.31.0", "0.33.0"))(
     "%s: only prompts with two images in one block can differ, and few do",
     async (name) => {
       const replayed = await replay(name, "tokens");

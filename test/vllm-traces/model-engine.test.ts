@@ -13,13 +13,14 @@ const ERAS: Readonly<Record<string, WireEra>> = {
   "0.23.0": "A6",
   "0.24.0": "M1",
   "0.30.0": "M3",
+  "0.31.0": "M3",
   "0.33.0": "M4",
 };
 /** vLLM before PR 36708. */
 const BARE_IDENTIFIERS = ["0.11.2", "0.17.1"];
 const EXTRA_KEYS_POSITION = 8;
 /** Extra keys are hashed tagged, and announced as before, from v0.31 on. */
-const TAGGED = ["0.33.0"];
+const TAGGED = ["0.31.0", "0.33.0"];
 /** Freed blocks that no prefix can hit go to the front of the queue from v0.24 on. */
 const UNHASHED_LAST = ["0.11.2", "0.17.1", "0.20.2", "0.23.0"];
 

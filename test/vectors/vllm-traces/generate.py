@@ -24,7 +24,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 # One release of each wire layout, and of each change of hashing or eviction order.
-RELEASES = ("0.11.2", "0.17.1", "0.20.2", "0.23.0", "0.24.0", "0.30.0", "0.33.0")
+RELEASES = ("0.11.2", "0.17.1", "0.20.2", "0.23.0", "0.24.0", "0.30.0", "0.31.0", "0.33.0")
 
 # Name by name, with the integer id and the path that the engine loads it from.
 LORAS = {"sql-lora": (1, "/adapters/sql"), "chat-lora": (2, "/adapters/chat")}
@@ -48,6 +48,10 @@ TRACES = {
         "numBlocks": 96, "requests": 160, "kinds": ["turns"], "seed": 14, "drafting": True,
     },
 }  # fmt: skip
+# Releases whose `keys` trace is hashed over pickle: the first has no xxhash, the last tags its keys.
+PICKLED_KEYS = ("0.11.2", "0.33.0")
+# Releases with a `keys` trace alone: the first that tags.
+KEYS_ALONE = ("0.31.0",)
 # Releases whose `plain` trace has whole digests on the wire (VLLM_KV_EVENTS_USE_INT_BLOCK_HASHES=0).
 WHOLE_DIGESTS = ("0.23.0", "0.33.0")
 # Releases with a `drafting` trace: the last with one block dropped in either wire form, and the first without.
@@ -61,8 +65,8 @@ def write(release, name, trace):
 
     int_hashes = not (name == "plain" and release in WHOLE_DIGESTS)
     trace = {"drafting": False, **trace, "intHashes": int_hashes}
-    if release == "0.11.2" and trace["algorithm"] == "xxhash_cbor":
-        trace["algorithm"] = "sha256"  # xxhash came later
+    if name == "keys" and release in PICKLED_KEYS:
+        trace["algorithm"] = "sha256"
     engine = Engine(
         trace["algorithm"], trace["pythonHashSeed"], BLOCK_SIZE, trace["numBlocks"], int_hashes, trace["drafting"]
     )
@@ -102,7 +106,9 @@ def main():
     os.urandom = lambda count: hashlib.shake_256(b"not random").digest(count)
     vllm_modules.load(os.path.join(wheels, release))
     for name, trace in TRACES.items():
-        if name != "drafting" or release in DRAFTING:
+        if name == "drafting" and release not in DRAFTING:
+            continue
+        if name == "keys" or release not in KEYS_ALONE:
             write(release, name, trace)
 
 
