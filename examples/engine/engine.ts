@@ -48,7 +48,7 @@ export interface EngineOptions {
   readonly eventsEndpoint?: string | undefined;
   /** Port to bind for replays, 0 for any free one, null for no replay. Default 0. */
   readonly replayPort?: number | null | undefined;
-  /** Default: what vLLM of the era speaks, `plain` up to v0.23 and `topic` from v0.24. */
+  /** Default: what vLLM of the era speaks, `plain` up to v0.25 and `topic` from v0.26. */
   readonly replayDialect?: ReplayDialect | undefined;
   /** Batches that a replay can reach. Default 10000. */
   readonly bufferSteps?: number | undefined;
@@ -115,7 +115,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     endpoint: options.eventsEndpoint ?? tcp(options.eventsPort ?? 0),
     connect: options.eventsEndpoint !== undefined,
     replayEndpoint: replayPort === null ? null : tcp(replayPort),
-    replayDialect: options.replayDialect ?? (era.startsWith("M") ? "topic" : "plain"),
+    replayDialect: options.replayDialect ?? (era.startsWith("M") && era !== "M1" ? "topic" : "plain"),
     bufferSteps: options.bufferSteps ?? 10_000,
   });
   // Its pod is named by the HTTP port, which is known before the first request comes.

@@ -9,8 +9,8 @@
 import { Publisher as PubSocket, Router } from "zeromq";
 
 /**
- * Layout of a replay's answers: `[sequence, payload]`, or with the topic before them (vLLM from PR 45177, about
- * v0.24).
+ * Layout of a replay's answers: `[sequence, payload]`, or with the topic before them (vLLM from v0.26,
+ * PR 45177).
  */
 export type ReplayDialect = "plain" | "topic";
 

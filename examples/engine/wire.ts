@@ -13,8 +13,8 @@ import type { CacheEvent } from "./cache-events.js";
 /**
  * Layouts of the wire, oldest first. `A…` are arrays: A1 v0.9, A1r the same with a rank in the batch, A2 adds the
  * medium (v0.10), A3 the LoRA name, A4 the extra keys, A5 the group, A6 the group's kind (up to v0.23). `M…` are
- * maps: M1 v0.24, M2 adds locality, M3 ownership and session. M4 is M3 with room for more than fifteen fields, which
- * changes the head of every stored event's map.
+ * maps: M1 v0.24, M2 adds locality (v0.26), M3 ownership and session (v0.30). M4 (v0.33) is M3 with room for more than
+ * fifteen fields, which changes the head of every stored event's map.
  */
 export const WIRE_ERAS = ["A1", "A1r", "A2", "A3", "A4", "A5", "A6", "M1", "M2", "M3", "M4"] as const;
 export type WireEra = (typeof WIRE_ERAS)[number];

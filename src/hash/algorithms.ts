@@ -45,6 +45,6 @@ export const HASH_ALGORITHMS: readonly HashAlgorithm[] = Object.keys(TRAITS) as 
 
 /**
  * The seed that vLLM hashes `sha256` and `sha256_cbor` blocks with when `PYTHONHASHSEED` is unset, from PR 51875 on
- * (first released in v0.28 or v0.29). Before, and with the xxhash algorithms, an unset seed is random.
+ * (first released in v0.29). Before, and with the xxhash algorithms, an unset seed is random.
  */
 export const VLLM_DEFAULT_SEED: string = "vllm-none-hash";
