@@ -5,17 +5,26 @@
 import type { BlockStored } from "./events/index.js";
 import { isWhole } from "./identity.js";
 
+/** What one key takes, about: its place in the set, and a number on the heap. */
+const KEY_BYTES = 48;
+
 export class Announced {
   /** Tokens per block; 0 until a store says. */
   blockSize = 0;
   readonly #keys = new Set<number>();
+  readonly #reserve: (bytes: number) => boolean;
+
+  /** @param reserve - asks for memory (negative: gives it back); false refuses */
+  constructor(reserve: (bytes: number) => boolean) {
+    this.#reserve = reserve;
+  }
 
   /** Note a store's blocks and their parent. */
   add(event: BlockStored): void {
     if (this.blockSize === 0 && isWhole(event)) this.blockSize = event.blockSize;
     const { blockKeys, parentKey } = event;
-    for (let i = 0; i < blockKeys.length; i += 2) this.#keys.add(number(blockKeys[i]!, blockKeys[i + 1]!));
-    if (parentKey !== null) this.#keys.add(number(parentKey[0], parentKey[1]));
+    for (let i = 0; i < blockKeys.length; i += 2) this.#add(blockKeys[i]!, blockKeys[i + 1]!);
+    if (parentKey !== null) this.#add(parentKey[0], parentKey[1]);
   }
 
   has(hi: number, lo: number): boolean {
@@ -24,7 +33,13 @@ export class Announced {
 
   clear(): void {
     this.blockSize = 0;
+    this.#reserve(-KEY_BYTES * this.#keys.size);
     this.#keys.clear();
+  }
+
+  #add(hi: number, lo: number): void {
+    const key = number(hi, lo);
+    if (!this.#keys.has(key) && this.#reserve(KEY_BYTES)) this.#keys.add(key);
   }
 }
 

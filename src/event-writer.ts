@@ -9,7 +9,7 @@ import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./blo
 import type { BlockRemoved, BlockStored, KvEvent } from "./events/index.js";
 import type { KeyClass, KeyClasses } from "./key-classes.js";
 import type { Publisher } from "./publisher-state.js";
-import type { ExtraKey } from "./types.js";
+import { extraKeysOf, hasBareIdentifier } from "./stored-extra-keys.js";
 
 /** Attention kinds whose groups decide a prefix together: each must hold every block. An unnamed kind is full attention. */
 const FULL_ATTENTION = new Set(["full_attention", "mla_attention", "sink_full_attention"]);
@@ -17,17 +17,14 @@ const FULL_ATTENTION = new Set(["full_attention", "mla_attention", "sink_full_at
 /** Groups that a bit mask has room for. */
 const MAX_GROUPS = 32;
 
-/** Ambiguous own keys that one publisher may have. */
-const MAX_AMBIGUOUS = 100_000;
-
 /** Why a well-formed event changed nothing, or less than it says. */
 export type StoreSkip =
-  | "window-group" // a sliding-window or state group: the match becomes an upper bound
+  | "window-group" // a sliding-window or state group, or one of other blocks: the match becomes an upper bound
   | "unknown-handle" // tokens mode: a store or removal names blocks whose tokens were never announced
   | "parked" // tokens mode: waits for its parent
   | "parked-dropped" // tokens mode: gave up waiting, the bound was reached
   | "ambiguous" // tokens mode on older wires: two engine hashes for equal tokens
-  | "no-memory" // tokens mode: no room for a handle
+  | "no-memory" // no room for a handle, or for the publisher's tier and group, or it has too many of them
   | "group-out-of-range";
 
 export interface EventWriterOptions {
@@ -74,14 +71,30 @@ export class EventWriter {
     const hasTokens = event.tokenIds.length > 0;
     // Where tokens cover more than the blocks, the engine kept only some blocks of the range: a window or state group.
     const masked = hasTokens && event.tokenIds.length !== blocks * event.blockSize;
-    if (masked || (event.kvCacheSpecKind !== null && !FULL_ATTENTION.has(event.kvCacheSpecKind))) {
+    // Own keys are chained by block size: a group of other blocks cannot be matched together with the first.
+    const otherSize =
+      publisher.mode === "tokens" &&
+      publisher.blockSizeSeen &&
+      hasTokens &&
+      group !== publisher.blockSizeGroup &&
+      event.blockSize !== publisher.blockSize;
+    if (
+      masked ||
+      otherSize ||
+      (event.kvCacheSpecKind !== null && !FULL_ATTENTION.has(event.kvCacheSpecKind))
+    ) {
       publisher.otherGroups |= 1 << group;
       this.#onSkip("window-group", publisher);
       return;
     }
     const tier = this.#tiers.of(event.medium);
     const line = publisher.line(tier, group);
+    if (line === undefined) {
+      this.#lose(publisher);
+      return;
+    }
     if (this.#tiers.names[tier] === ENGINE_TIER) publisher.groups |= 1 << group;
+    else publisher.offloadGroups |= 1 << group;
     if (hasTokens) this.#learn(publisher, event);
     if (publisher.mode === "exact") this.#storeExact(publisher, event, line);
     else if (hasTokens) this.#storeTokens(publisher, event, line, blocks);
@@ -103,11 +116,12 @@ export class EventWriter {
       if (publisher.parked.size === 0) continue;
       const keys = next.store.blockKeys;
       for (let i = 0; i < 2 * next.blocks; i += 2)
-        for (const child of publisher.parked.take(keys[i]!, keys[i + 1]!))
-          work.push({
-            ...child,
-            line: publisher.line(this.#tiers.of(child.store.medium), child.store.groupIdx ?? 0),
-          });
+        for (const child of publisher.parked.take(keys[i]!, keys[i + 1]!)) {
+          const { medium, groupIdx } = child.store;
+          const line = publisher.line(this.#tiers.of(medium), groupIdx ?? 0);
+          if (line === undefined) this.#lose(publisher);
+          else work.push({ ...child, line });
+        }
     }
   }
 
@@ -135,8 +149,7 @@ export class EventWriter {
       const ownHi = own[2 * block]!;
       const ownLo = own[2 * block + 1]!;
       if (!handles.set(hi, lo, ownHi, ownLo, residents)) {
-        this.#onSkip("no-memory", publisher);
-        publisher.markIncomplete();
+        this.#lose(publisher);
         return false;
       }
       if (!event.hasExtraKeysField && this.#isAmbiguous(publisher, hi, lo, ownHi, ownLo, residents))
@@ -157,7 +170,8 @@ export class EventWriter {
       }
       own[0] = publisher.handles.ownHi;
       own[1] = publisher.handles.ownLo;
-      this.#index.add(line, own);
+      if (publisher.ambiguous.has(own[0], own[1])) this.#onSkip("ambiguous", publisher);
+      else this.#index.add(line, own);
     }
   }
 
@@ -173,6 +187,10 @@ export class EventWriter {
       return;
     }
     const line = publisher.line(tier, group);
+    if (line === undefined) {
+      this.#lose(publisher);
+      return;
+    }
     if (publisher.mode === "exact") {
       this.#index.evict(line, event.blockKeys);
       return;
@@ -186,9 +204,15 @@ export class EventWriter {
       own[1] = publisher.handles.ownLo;
       // A handle outlives its block: what is removed may be a later copy that is still parked.
       if (!(known && this.#index.holds(line, own[0], own[1])) && publisher.parked.removed(hi, lo)) continue;
-      if (!known) this.#onSkip("unknown-handle", publisher);
-      else if (!publisher.ambiguous.has(u64(own[0], own[1]))) this.#index.evict(line, own);
+      if (known) this.#index.evict(line, own);
+      else this.#onSkip("unknown-handle", publisher);
     }
+  }
+
+  /** There was no memory for what an event says. */
+  #lose(publisher: Publisher): void {
+    this.#onSkip("no-memory", publisher);
+    publisher.markIncomplete();
   }
 
   /** Learn what an event with tokens shows of the engine: its block size, and how its extra keys are written. */
@@ -222,7 +246,10 @@ export class EventWriter {
   #classOf(publisher: Publisher): KeyClass {
     if (publisher.mode === "tokens" || publisher.hashed === undefined)
       return this.#tokenClass(publisher, publisher.blockSize);
-    return this.#classes.exact(publisher.hashed, publisher.blockSize, publisher.era, publisher.loraAs);
+    const { hashed, blockSize, era, loraAs } = publisher;
+    const { hashBlockSize } = publisher;
+    const finer = hashBlockSize > 0 && blockSize % hashBlockSize === 0 ? hashBlockSize : blockSize;
+    return this.#classes.exact(hashed, blockSize, finer, era, loraAs);
   }
 
   #tokenClass(publisher: Publisher, blockSize: number): KeyClass {
@@ -242,47 +269,15 @@ export class EventWriter {
     residents: number,
   ): boolean {
     const { ambiguous, reached } = publisher;
-    const own = u64(ownHi, ownLo);
-    if (ambiguous.has(own)) return true;
+    if (ambiguous.has(ownHi, ownLo)) return true;
     const other = reached.get(ownHi, ownLo) && (reached.ownHi !== hi || reached.ownLo !== lo);
-    if (!other || !publisher.holdsAnywhere(ownHi, ownLo)) {
-      reached.set(ownHi, ownLo, hi, lo, residents);
-      return false;
-    }
-    if (ambiguous.size < MAX_AMBIGUOUS) ambiguous.add(own);
+    // Where the handle cannot be remembered, another one for the same tokens would not be seen.
+    if (!other || !publisher.holdsAnywhere(ownHi, ownLo))
+      return !reached.set(ownHi, ownLo, hi, lo, residents);
+    ambiguous.add(ownHi, ownLo);
     publisher.forget(ownHi, ownLo);
     return true;
   }
-}
-
-/** An event's extra keys by block, whichever way its wire era says them. */
-function extraKeysOf(
-  event: BlockStored,
-  blocks: number,
-): readonly (readonly ExtraKey[] | null)[] | undefined {
-  if (event.extraKeys !== null) return event.extraKeys.slice(0, blocks);
-  const lora = event.loraName ?? event.loraId;
-  // SGLang's salt goes with the root, as vLLM's stands in block 0 alone; children differ through their parent.
-  const salt = event.parentKey === null ? event.cacheSalt : null;
-  if (lora === null && salt === null) return undefined;
-  return Array.from({ length: blocks }, (_, block) => {
-    const keys: ExtraKey[] = lora === null ? [] : [lora];
-    if (block === 0 && salt !== null) keys.push(salt);
-    return keys.length > 0 ? keys : null;
-  });
-}
-
-/**
- * Whether a multimodal item stands as a bare identifier: a string that is neither the adapter's name, nor on a first
- * block, where it may be a salt.
- */
-function hasBareIdentifier(event: BlockStored): boolean {
-  const first = event.parentKey === null ? 1 : 0;
-  return (event.extraKeys ?? []).some(
-    (keys, block) =>
-      block >= first &&
-      (keys ?? []).some((key, i) => typeof key === "string" && !(i === 0 && key === event.loraName)),
-  );
 }
 
 function bytesOf(hi: number, lo: number): Uint8Array {
@@ -291,8 +286,4 @@ function bytesOf(hi: number, lo: number): Uint8Array {
   view.setUint32(0, hi);
   view.setUint32(4, lo);
   return bytes;
-}
-
-function u64(hi: number, lo: number): bigint {
-  return (BigInt(hi) << 32n) | BigInt(lo);
 }

@@ -29,11 +29,12 @@ export class Heard {
     for (const publisher of this.#byEndpoint.get(endpoint) ?? []) publisher.repairing = repairing;
   }
 
-  setUnreachable(endpoint: string, unreachable: boolean): void {
-    for (const publisher of this.#byEndpoint.get(endpoint) ?? []) publisher.unreachable = unreachable;
+  /** Until their next frame. */
+  setUnreachable(endpoint: string): void {
+    for (const publisher of this.#byEndpoint.get(endpoint) ?? []) publisher.unreachable = true;
   }
 
   setAllUnreachable(): void {
-    for (const endpoint of this.#byEndpoint.keys()) this.setUnreachable(endpoint, true);
+    for (const endpoint of this.#byEndpoint.keys()) this.setUnreachable(endpoint);
   }
 }

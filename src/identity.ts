@@ -16,6 +16,7 @@ import {
   VLLM_DEFAULT_SEED,
 } from "./hash/index.js";
 import { type Hashed, type KeyClasses, rootName } from "./key-classes.js";
+import type { ModelSettings } from "./models.js";
 import type { LoraOptions } from "./options.js";
 
 /**
@@ -34,7 +35,11 @@ export const WELL_KNOWN_SEEDS: readonly string[] = [
 ];
 
 /** Block sizes whose candidate hashers are kept. */
-const KEPT_BLOCK_SIZES = 4;
+const KEPT_BLOCK_SIZES = 8;
+
+/** Hash block sizes that are tried for one block size, and the smallest. */
+const MAX_HASH_SIZES = 8;
+const MIN_HASH_SIZE = 4;
 
 /** Finds the algorithm and seed that reproduce a block's hash, among those worth trying. */
 export class HashProber {
@@ -59,9 +64,20 @@ export class HashProber {
     ];
   }
 
-  /** What gives a root its announced key, if anything tried does. */
-  probe(root: BlockStored, loras: ReadonlyMap<string, LoraOptions>): Hashed | undefined {
-    return this.#at(root.blockSize).find(({ hasher }) => reproduces(hasher, root, loras))?.hashed;
+  /**
+   * What gives a root its announced key, if anything tried does.
+   * @param finer - try hashes finer than the block too, which costs several times as much
+   */
+  probe(
+    root: BlockStored,
+    loras: ReadonlyMap<string, LoraOptions>,
+    finer: boolean,
+  ): (Hashed & { readonly hashBlockSize: number }) | undefined {
+    for (const hashBlockSize of finer ? hashBlockSizes(root) : [root.blockSize]) {
+      const found = this.#at(hashBlockSize).find(({ hasher }) => reproduces(hasher, root, loras));
+      if (found !== undefined) return { ...found.hashed, hashBlockSize };
+    }
+    return undefined;
   }
 
   /** How many are tried. */
@@ -91,11 +107,29 @@ export class HashProber {
       if (this.#hashers.size >= KEPT_BLOCK_SIZES) this.#hashers.delete(this.#hashers.keys().next().value!);
       hashers = this.#candidates.map((hashed) => ({
         hashed,
-        hasher: this.#classes.hasher(hashed.algorithm, hashed.root, blockSize),
+        hasher: this.#classes.hasher(hashed, blockSize),
       }));
       this.#hashers.set(blockSize, hashers);
     }
     return hashers;
+  }
+}
+
+/** Probers by the seeds that are configured. */
+export class Probers {
+  readonly #classes: KeyClasses;
+  readonly #probers = new Map<string, HashProber>();
+
+  constructor(classes: KeyClasses) {
+    this.#classes = classes;
+  }
+
+  of({ hash }: ModelSettings): HashProber {
+    const seeds = hash.mode === "auto" ? (hash.seeds ?? []) : [];
+    const name = JSON.stringify(seeds);
+    let prober = this.#probers.get(name);
+    if (prober === undefined) this.#probers.set(name, (prober = new HashProber(this.#classes, seeds)));
+    return prober;
   }
 }
 
@@ -119,17 +153,29 @@ export function reproduces(
   return startsWith(hasher, root, tagExtraKeys(announced, lora));
 }
 
-/** Whether the hasher gives a root's first block its announced key, with these extra keys. */
+/**
+ * Whether the hasher gives a root's first block its announced key, with these extra keys. A hasher of smaller blocks
+ * gives it by the last of them, which is how an engine names a block that has several hashes.
+ */
 export function startsWith(
   hasher: BlockHasher,
-  { blockKeys, tokenIds }: BlockStored,
+  { blockKeys, blockSize, tokenIds }: BlockStored,
   extraKeys: readonly HashKey[] | null,
 ): boolean {
   // SGLang's hash knows no extra keys but a salt, and announces that elsewhere.
   if (hasher.algorithm === "sglang" && extraKeys !== null) return false;
-  const first = tokenIds.subarray(0, hasher.blockSize);
-  const keys = hasher.toKeys(hasher.hashTokens(first, { extraKeys: [extraKeys] }));
-  return keys[0] === blockKeys[0] && keys[1] === blockKeys[1];
+  const first = tokenIds.subarray(0, blockSize);
+  const keys = hasher.toKeys(hasher.hashTokens(first, extraKeys === null ? {} : { extraKeys: [extraKeys] }));
+  return keys.at(-2) === blockKeys[0] && keys.at(-1) === blockKeys[1];
+}
+
+/** Sizes that a root's hashes may have: its block size, and of a plain one the divisors worth trying. */
+export function hashBlockSizes(root: BlockStored): number[] {
+  const sizes = [root.blockSize];
+  if (isPlain(root))
+    for (let parts = 2; sizes.length < MAX_HASH_SIZES && root.blockSize / parts >= MIN_HASH_SIZE; parts++)
+      if (root.blockSize % parts === 0) sizes.push(root.blockSize / parts);
+  return sizes;
 }
 
 /** Whether a telling root has no extra keys: then there is one way to hash it, and its failure is evidence too. */

@@ -25,9 +25,15 @@ export interface Indexer extends AsyncDisposable {
   /**
    * Apply one raw frame, from anywhere. Its effect is visible to the next `scoreTokens`. Never throws for what the
    * frame holds: what cannot be applied is counted in `stats().skips`. Ignored and counted after `close()`.
+   * @throws TypeError, RangeError if it is no frame
    */
   apply(frame: KvFrame): void;
-  /** Apply many frames in slices of a few milliseconds. @throws the signal's reason, or what the source throws */
+  /**
+   * Apply many frames in slices of a few milliseconds. What goes wrong is a rejection, and what came before it stays
+   * applied.
+   * @throws TypeError if `frames` is no iterable; TypeError, RangeError for the first that is no frame; the signal's
+   *   reason; what the source throws; KvBlockError `ERR_KVBLOCK_CLOSED`
+   */
   applyAll(
     frames: Iterable<KvFrame> | AsyncIterable<KvFrame>,
     options?: { signal?: AbortSignal | undefined },
@@ -55,7 +61,23 @@ export interface Indexer extends AsyncDisposable {
   /** Every publisher that was ever heard of and not removed, by model, pod and rank. */
   pods(): PodStatus[];
   stats(): IndexStats;
-  /** What stands wrong now. */
+  /**
+   * What stands wrong now, the first told first.
+   *
+   * Most findings are conditions, and withdrawn when they are seen to have ended: frames come, the name is announced, a
+   * lookup names what was missing, the tokenizer is found, the engine is restarted (`sequence-gap`, `joined-late`,
+   * `orphans-parked`: or clears its cache), a later replay is complete, the failed endpoints (or a source for the same
+   * `pod` and `model`) are followed again, a minute passes without a restart (`pod-published-twice`). `topic-unusable`,
+   * `frame-rejected`, `pods-unknown` and `token-count-mismatch` end when it goes right ten minutes or more after it last
+   * went wrong, `memory-limit` when nothing was dropped for so long. What is about a pod ends with `removePod`, what is
+   * about an endpoint when a subscription to it is opened or closed.
+   *
+   * `engine-restarted` and `events-skipped` are events and stay (a restart ends the latter): see `count` and `lastSeenAt`.
+   * So does what is just not seen again, such as a model that nobody asks for any more.
+   *
+   * Of a code at most 256 stand (64 where requests choose the names). A further one takes the place of one that was not
+   * seen for an hour, or is left out.
+   */
   diagnose(): Diagnostic[];
   /** Forget all ranks of a pod, at once. Returns whether any was known. */
   removePod(pod: string): boolean;
@@ -72,7 +94,7 @@ export const Indexer: {
     const classes = new KeyClasses(await loadHashing());
     // A hasher says at once what is wrong with its seed; later, the first event would.
     for (const { algorithm, seed, noneHash } of exactHashes(options))
-      classes.hasher(algorithm, { seed, noneHash } as ChainRoot, 1);
+      classes.hasher({ algorithm, root: { seed, noneHash } as ChainRoot }, 1);
     return new KvBlockIndexer(options, classes);
   },
 };

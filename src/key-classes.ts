@@ -40,10 +40,17 @@ export class KeyClasses {
     this.#hashing = hashing;
   }
 
-  exact({ algorithm, root }: Hashed, blockSize: number, era: ExtraKeysEra, loraAs: "name" | "id"): KeyClass {
-    const name = `${algorithm} ${rootName(root)} ${blockSize} ${era} ${loraAs}`;
+  exact(
+    hashed: Hashed,
+    blockSize: number,
+    hashBlockSize: number,
+    era: ExtraKeysEra,
+    loraAs: "name" | "id",
+  ): KeyClass {
+    const { algorithm, root } = hashed;
+    const name = `${algorithm} ${rootName(root)} ${blockSize} ${hashBlockSize} ${era} ${loraAs}`;
     return this.#intern(name, () => ({
-      chain: this.hasher(algorithm, root, blockSize),
+      chain: this.hasher(hashed, blockSize, hashBlockSize),
       algorithm,
       era,
       loraAs,
@@ -63,10 +70,8 @@ export class KeyClasses {
   }
 
   /** A hasher that is not kept, for probing. */
-  hasher(algorithm: HashAlgorithm, root: ChainRoot, blockSize: number): BlockHasher {
-    return this.#hashing.blockHasher({ algorithm, blockSize, ...root } as Parameters<
-      Hashing["blockHasher"]
-    >[0]);
+  hasher({ algorithm, root }: Hashed, blockSize: number, hashBlockSize: number = blockSize): BlockHasher {
+    return this.#hashing.blockHasher({ algorithm, blockSize, hashBlockSize, ...root });
   }
 
   #intern(name: string, make: () => KeyClass): KeyClass {

@@ -29,10 +29,8 @@ import type {
   ScoreRequest,
   TokenIds,
 } from "./types.js";
+import { malformedMessage, memoryLimit, replayIncomplete, subscriptionFailed } from "./write-findings.js";
 import { WritePath } from "./write-path.js";
-
-/** Dropped entries between two looks at the memory diagnostic. */
-const DROPS_PER_REPORT = 65_536;
 
 export class KvBlockIndexer implements Indexer {
   readonly #index: BlockIndex;
@@ -43,10 +41,13 @@ export class KvBlockIndexer implements Indexer {
   readonly #readPath: ReadPath;
   readonly #watch: LookupWatch;
   readonly #tokenizers: Tokenizers;
-  readonly #subscriptions = new Set<Subscription>();
+  /** Those that are open, and whose frames they were said to be. */
+  readonly #subscriptions = new Map<Subscription, Pick<SubscribeOptions, "pod" | "model">>();
   readonly #applying = new Set<Promise<void>>();
   readonly #clock: () => number;
   readonly #stopwatch = (): number => performance.now();
+  /** Dropped entries that were told. */
+  #dropped = 0;
   #closed = false;
 
   constructor(options: IndexerOptions, classes: KeyClasses) {
@@ -54,7 +55,7 @@ export class KvBlockIndexer implements Indexer {
     const publishers = this.#publishers;
     const tiers = this.#tiers;
     const clock = options.clock ?? Date.now;
-    const diagnostics = new Diagnostics(options.onDiagnostic);
+    const diagnostics = new Diagnostics(options.onDiagnostic, clock);
     const index = new BlockIndex({
       memoryLimitBytes: options.memoryLimitBytes,
       onDropped: (owner) => this.#noteDropped(owner),
@@ -84,8 +85,10 @@ export class KvBlockIndexer implements Indexer {
       clock,
       stopwatch: this.#stopwatch,
       onPrompt: (model, tokens) => {
-        for (const publisher of writePath.identity.offerPrompt(model, tokens)) writePath.release(publisher);
+        for (const publisher of writePath.identity.offerPrompt(model, tokens))
+          writePath.backlog.release(publisher);
       },
+      onUnproved: (publisher, found) => writePath.identity.exact.answered(publisher, found),
       onAnswer: (query, scores) => watch.answered(query, scores),
     });
     this.#tokenizers = new Tokenizers(options.tokenizers, models, diagnostics);
@@ -111,7 +114,7 @@ export class KvBlockIndexer implements Indexer {
 
   async settled(): Promise<void> {
     await Promise.allSettled(this.#applying);
-    for (let seen = -1; seen !== this.#writePath.frames; ) {
+    for (let seen = -1; seen !== this.#writePath.frames || !this.#writePath.backlog.isEmpty; ) {
       seen = this.#writePath.frames;
       await nextTurn();
       await nextTurn();
@@ -120,47 +123,42 @@ export class KvBlockIndexer implements Indexer {
 
   async subscribe(options: SubscribeOptions): Promise<Subscription> {
     this.#checkOpen();
+    const diagnostics = this.#diagnostics;
     const subscription = await openSubscription(options, {
       apply: (frame) => this.#apply(frame),
       clock: this.#clock,
       stopwatch: this.#stopwatch,
       onRejected: (error, source) => {
         this.#writePath.skip("malformed-message");
-        this.#diagnostics.raise({
-          code: "frame-rejected",
-          severity: "warning",
-          message: `A message from ${source} is no event frame: ${error.message}`,
-          fix: "Check that the endpoint is the engine's event publisher.",
-          evidence: { source },
-        });
+        diagnostics.raise(malformedMessage(error, source));
       },
-      onRepaired: ({ state, start, until, replayed, error }, endpoint) => {
-        if (state === "repaired") return;
-        const why = error instanceof Error ? `: ${error.message}` : "";
-        this.#diagnostics.raise({
-          code: "replay-incomplete",
-          severity: "warning",
-          message: `The engine at ${endpoint} gave ${replayed} of the frames ${start} … ${until - 1n} that were missing${why}.`,
-          fix: "Check replay_endpoint in the engine's --kv-events-config and replayEndpoint here; raise its buffer_steps if it keeps too few.",
-          evidence: { endpoint, state, start: start.toString(), until: until.toString(), replayed },
-        });
+      onRepaired: (repair, endpoint) => {
+        if (repair.state === "repaired") diagnostics.withdrawFrom(endpoint, "replay-incomplete");
+        // One that ended because the subscription was closed says nothing of the engine.
+        else if (!isAbort(repair.error)) diagnostics.raise(replayIncomplete(repair, endpoint));
       },
-      onFailed: (error, endpoints) =>
-        this.#diagnostics.raise({
-          code: "subscription-failed",
-          severity: "error",
-          message: `A subscription ended: ${error instanceof Error ? error.message : String(error)}`,
-          fix: "Subscribe again.",
-          evidence: { endpoints },
-        }),
+      onFailed: (error, endpoints) => {
+        const finding = subscriptionFailed(error, endpoints, options);
+        // A host may subscribe again and again in vain: told anew if it went well for a while.
+        diagnostics.contradict(finding.code, finding);
+        diagnostics.raise(finding);
+      },
     });
     if (this.#closed) {
       await subscription.close();
       this.#checkOpen();
     }
-    this.#subscriptions.add(subscription);
+    this.#subscriptions.set(subscription, { pod: options.pod, model: options.model });
+    const { endpoints, ended } = subscription;
+    const forgetEndpoints = (): void =>
+      diagnostics.withdrawIf(
+        ({ code, source = "" }) => code !== "subscription-failed" && endpoints.includes(source),
+      );
+    // What was wrong there ends where it is followed anew, and where the host gives it up.
+    forgetEndpoints();
     const forget = (): boolean => this.#subscriptions.delete(subscription);
-    subscription.ended.then(forget, forget);
+    ended.then(forget, forget);
+    ended.then(() => this.#closed || forgetEndpoints()).catch(() => {});
     return subscription;
   }
 
@@ -226,7 +224,9 @@ export class KvBlockIndexer implements Indexer {
   }
 
   diagnose(): Diagnostic[] {
+    this.#noteMemory();
     this.#watch.review();
+    this.#reviewFailures();
     return this.#diagnostics.list();
   }
 
@@ -239,7 +239,7 @@ export class KvBlockIndexer implements Indexer {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(Array.from(this.#subscriptions, (subscription) => subscription.close()));
+    await Promise.all(Array.from(this.#subscriptions.keys(), (subscription) => subscription.close()));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -247,9 +247,25 @@ export class KvBlockIndexer implements Indexer {
   }
 
   #apply(frame: KvFrame): ReturnType<WritePath["apply"]> {
-    if (!this.#closed) return this.#writePath.apply(frame);
-    this.#writePath.skip("closed");
-    return undefined;
+    if (this.#closed) {
+      this.#writePath.skip("closed");
+      return undefined;
+    }
+    const publisher = this.#writePath.apply(frame);
+    this.#noteMemory();
+    return publisher;
+  }
+
+  /** A subscription that failed has been made good where all that it followed is followed now. */
+  #reviewFailures(): void {
+    const open = [...this.#subscriptions.keys()].flatMap(({ endpoints }) => endpoints);
+    const sources = [...this.#subscriptions].filter(([{ endpoints }]) => endpoints.length === 0);
+    this.#diagnostics.withdrawIf(({ code, pod, model, evidence }) => {
+      if (code !== "subscription-failed") return false;
+      const followed = evidence["endpoints"] as readonly string[];
+      if (followed.length > 0) return followed.every((endpoint) => open.includes(endpoint));
+      return sources.some(([, given]) => given.pod === pod && given.model === model);
+    });
   }
 
   #checkOpen(): void {
@@ -259,16 +275,19 @@ export class KvBlockIndexer implements Indexer {
   #noteDropped(owner: number): void {
     const publisher = this.#publishers.byOwner(owner);
     if (publisher?.complete) publisher.markIncomplete();
-    // Dropping goes on block by block once it has begun: told at its beginning, its evidence renewed now and then.
-    if (this.#index.counts.dropped % DROPS_PER_REPORT !== 1) return;
-    this.#diagnostics.raise({
-      code: "memory-limit",
-      severity: "warning",
-      message: `The index reached its limit of ${this.#index.memoryLimitBytes} bytes; the coldest blocks are dropped.`,
-      fix: "Raise memoryLimitBytes: about 36 bytes per block and 5 per further holder.",
-      evidence: { limitBytes: this.#index.memoryLimitBytes, usedBytes: this.#index.usedBytes },
-    });
   }
+
+  /** Dropping goes on block by block once it has begun: told of with the frame it was for. */
+  #noteMemory(): void {
+    const { dropped } = this.#index.counts;
+    if (dropped === this.#dropped) return;
+    this.#dropped = dropped;
+    this.#diagnostics.raise(memoryLimit(this.#index.memoryLimitBytes, this.#index.usedBytes, dropped));
+  }
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
 }
 
 function compare(a: string, b: string): number {

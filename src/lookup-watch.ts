@@ -5,6 +5,7 @@
 import type { Diagnostics } from "./diagnostics.js";
 import { nearest } from "./errors.js";
 import type { Models } from "./models.js";
+import { LIFE_MS } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
 import type { Query } from "./read-path.js";
 import type { PodScore } from "./types.js";
@@ -13,8 +14,9 @@ import type { WritePath } from "./write-path.js";
 /** Lookups are answered this long with no frame from anywhere before it is told. */
 const SILENCE_MS = 30_000;
 
-/** Names listed in a message at most. */
+/** Names listed in a message at most, and characters of each: clients send any. */
 const MAX_LISTED = 8;
+const MAX_NAME = 100;
 
 export interface LookupWatchOptions {
   readonly publishers: Publishers;
@@ -37,9 +39,10 @@ export class LookupWatch {
   }
 
   answered(query: Query, scores: readonly PodScore[]): void {
-    const { writePath, publishers } = this.#options;
+    const { writePath, publishers, diagnostics } = this.#options;
     this.#noteNamed(query);
-    if (scores.some(({ blocks }) => blocks > 0)) return;
+    if (query.candidates.length > 0) diagnostics.contradict("pods-unknown", { model: query.model });
+    if (scores.some(({ blocks }) => blocks > 0) || query.pods?.length === 0) return;
     if (writePath.frames === 0) this.#checkSilence();
     else if (publishers.size === 0)
       return; // every frame was refused, which has its own diagnostic
@@ -51,15 +54,26 @@ export class LookupWatch {
   /** Withdraw what has ended since it was told. */
   review(): void {
     const { diagnostics, publishers, writePath } = this.#options;
-    for (const { code, model = "", evidence } of diagnostics.list()) {
-      const ofModel = publishers.ofModel(model);
-      const ended =
-        (code === "no-events" && writePath.frames > 0) ||
-        (code === "model-never-announced" && ofModel.length > 0) ||
-        (code === "pods-unknown" &&
-          ofModel.some(({ pod }) => (evidence["candidates"] as string[]).includes(pod)));
-      if (ended) diagnostics.withdraw(code, model === "" ? undefined : model);
-    }
+    diagnostics.withdrawIf(({ code, model = "", pod = "", dataParallelRank = 0, evidence }) => {
+      switch (code) {
+        case "no-events":
+          return writePath.frames > 0;
+        case "model-never-announced":
+          return publishers.ofModel(model).length > 0;
+        case "pods-unknown":
+          return publishers
+            .ofModel(model)
+            .some((one) => (evidence["candidates"] as string[]).includes(one.pod));
+        case "pod-published-twice": {
+          const publisher = publishers.find(pod, model, dataParallelRank);
+          return publisher === undefined || publisher.lastFrameAt! - publisher.restartedAt >= LIFE_MS;
+        }
+        default:
+          return false;
+      }
+    });
+    // What is dropped is told with each frame, so whatever was not told lately has ended.
+    diagnostics.contradict("memory-limit", {});
   }
 
   /** Only of models that are announced: the names in requests are not ours to count. */
@@ -87,8 +101,9 @@ export class LookupWatch {
     });
   }
 
-  #reportModel(model: string): void {
+  #reportModel(name: string): void {
     const { publishers, diagnostics } = this.#options;
+    const model = name.slice(0, MAX_NAME);
     const announced = [...publishers.models()];
     const near = nearest(model, announced);
     diagnostics.raise({
@@ -146,7 +161,7 @@ export class LookupWatch {
 }
 
 function list(names: readonly string[]): string {
-  const shown = names.slice(0, MAX_LISTED).map((name) => JSON.stringify(name.slice(0, 100)));
+  const shown = names.slice(0, MAX_LISTED).map((name) => JSON.stringify(name.slice(0, MAX_NAME)));
   return shown.length === 0
     ? "none"
     : shown.join(", ") + (names.length > MAX_LISTED ? ` and ${names.length - MAX_LISTED} more` : "");

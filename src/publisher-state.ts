@@ -4,22 +4,28 @@
  */
 import { Announced } from "./announced.js";
 import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./block-index/index.js";
-import type { BlockStored, KvEvent } from "./events/index.js";
-import type { Hashed, KeyClass } from "./key-classes.js";
+import { EngineTraits } from "./engine-traits.js";
+import type { BlockStored } from "./events/index.js";
 import type { ModelSettings } from "./models.js";
-import { HandleMap, ParkedStores, SequenceTracker } from "./publisher/index.js";
-import type { ExtraKeysEra, PodStatus, PublisherState } from "./types.js";
+import { AmbiguousKeys, HandleMap, HeldFrames, ParkedStores, SequenceTracker } from "./publisher/index.js";
+import type { PodStatus, PublisherState } from "./types.js";
 
-/** What one takes beside its blocks, about. */
-export const PUBLISHER_BYTES = 4096;
+/** What one takes beside its blocks, about; and each of its lines. */
+export const PUBLISHER_BYTES = 8192;
+const LINE_BYTES = 512;
 
-export class Publisher {
+/** Tiers × groups of one publisher. Both come from the wire; models have a handful of groups, engines of tiers. */
+const MAX_LINES = 64;
+
+/** An engine lives longer than this: loading its model alone takes about as long. */
+export const LIFE_MS = 60_000;
+
+export class Publisher extends EngineTraits {
   readonly pod: string;
   readonly model: string;
   readonly dataParallelRank: number;
   /** Its number as the block index's owner, >= 1. */
   readonly owner: number;
-  readonly settings: ModelSettings;
 
   sequence: SequenceTracker = new SequenceTracker();
   generation = 0;
@@ -35,46 +41,22 @@ export class Publisher {
   /** Forgotten by `removePod`. */
   removed = false;
 
-  mode: "exact" | "tokens" | "undecided";
-  /** In exact mode: the engine's algorithm and seed. */
-  hashed: Hashed | undefined;
-  /** Exact mode: a telling root came out as computed. */
-  verified = false;
-  /** Plain roots that nothing reproduced, by the low lane of their keys. */
-  readonly failedRoots: Set<number> = new Set();
-  /** How many with extra keys came out otherwise: an adapter's path may be hashed, which no event says. */
-  unprovenRoots = 0;
-  /** Exact mode: adapters of which a root was looked at, and whether a path is hashed that is not known. */
-  readonly adaptersSeen: Map<string, boolean> = new Map();
-  /** Undecided: what prompts are held against, and which algorithm and seed is tried next on one. */
-  readonly announced: Announced = new Announced();
-  nextCandidate = 0;
-  /** Events that wait until the mode is settled, in order. */
-  held: KvEvent[] = [];
-  heldBytes = 0;
-  heldFrames = 0;
-
-  /** Tokens per block: 0 until learned. */
-  blockSize: number;
-  /** The engine's own blocks were seen to have this size. */
-  blockSizeSeen = false;
-  /** Single blocks of a smaller size than the configured one. */
-  smallerBlocks = 0;
-  era: ExtraKeysEra = "offsets";
-  loraAs: "name" | "id" = "name";
-  tellsExtraKeys = true;
-  /** What its blocks are keyed by; undefined until the mode and the block size are known. */
-  keyClass: KeyClass | undefined;
+  /** Undecided: what prompts are held against. */
+  readonly announced: Announced;
+  /** Frames that wait until the mode is settled, and then for their turn. */
+  readonly held: HeldFrames;
 
   /** Full-attention-like groups seen, as bits: all must hold a block. */
   groups = 0;
+  /** Such groups seen in slower tiers alone decide where the engine's own tier names none. */
+  offloadGroups = 0;
   /** Other groups (sliding window, state), as bits: they make a match an upper bound. */
   otherGroups = 0;
   readonly handles: HandleMap;
   /** `tokens` mode on wires without extra keys: own key → the handle that it was reached by. */
   readonly reached: HandleMap;
   /** Own keys reached by two handles: nobody can say which of them a prompt would hit. */
-  readonly ambiguous: Set<bigint> = new Set();
+  readonly ambiguous: AmbiguousKeys;
   readonly parked: ParkedStores<BlockStored>;
 
   frames = 0;
@@ -83,6 +65,9 @@ export class Publisher {
   duplicateFrames = 0;
   lateFrames = 0;
   restarts = 0;
+  /** Restarts in a row, each within {@link LIFE_MS} of the one before; when the last was. */
+  quickRestarts = 0;
+  restartedAt: number = Number.NEGATIVE_INFINITY;
 
   readonly #index: BlockIndex;
   readonly #tiers: Tiers;
@@ -95,19 +80,20 @@ export class Publisher {
     index: BlockIndex,
     tiers: Tiers,
   ) {
+    super(settings);
     this.pod = identity.pod;
     this.model = identity.model;
     this.dataParallelRank = identity.dataParallelRank;
     this.owner = identity.owner;
-    this.settings = settings;
     this.#index = index;
     this.#tiers = tiers;
-    this.blockSize = settings.blockSize;
-    this.mode = settings.hash.mode === "auto" ? "undecided" : settings.hash.mode;
     const memory = {
       reserve: (bytes: number) => index.reserve(bytes),
       isHeld: (hi: number, lo: number) => this.holdsAnywhere(hi, lo),
     };
+    this.announced = new Announced(memory.reserve);
+    this.held = new HeldFrames(memory.reserve);
+    this.ambiguous = new AmbiguousKeys(memory.reserve);
     this.handles = new HandleMap(memory);
     this.parked = new ParkedStores(memory.reserve);
     this.reached = new HandleMap({ ...memory, isHeld: (_hi, _lo, hi, lo) => this.holdsAnywhere(hi, lo) });
@@ -116,7 +102,7 @@ export class Publisher {
   get state(): PublisherState {
     if (this.unreachable) return "stale";
     if (this.frames === 0) return "unknown";
-    if (this.mode === "undecided" || this.repairing) return "catching-up";
+    if (this.mode === "undecided" || this.held.size > 0 || this.repairing) return "catching-up";
     return this.gapped ? "partial" : "live";
   }
 
@@ -125,11 +111,12 @@ export class Publisher {
     return this.mode === "exact" && !this.complete;
   }
 
-  /** The line of a tier and group; made when first needed. */
-  line(tier: number, group: number): HolderLine {
+  /** The line of a tier and group, made when first needed; undefined past the bound of lines or of memory. */
+  line(tier: number, group: number): HolderLine | undefined {
     const name = tier * 32 + group;
     let line = this.#lines.get(name);
-    if (line === undefined) {
+    const hasRoom = this.#lines.size < MAX_LINES && this.#index.slots.canOpenLine;
+    if (line === undefined && hasRoom && this.#index.reserve(LINE_BYTES)) {
       line = this.#index.openLine(this.owner, tier, group);
       line.countCopies = this.settings.duplicates === "count";
       line.leaveMarks = this.implyAncestors;
@@ -192,14 +179,16 @@ export class Publisher {
 
   /** Void everything, at once: the engine process that held it is gone. */
   voidAll(): void {
-    for (const line of this.#lines.values()) this.#index.clear(line);
+    for (const line of this.#lines.values()) this.#index.closeLine(line);
+    this.#index.reserve(-LINE_BYTES * this.#lines.size);
     this.#lines.clear();
     this.handles.clear();
     this.reached.clear();
     this.ambiguous.clear();
     this.parked.clear();
-    this.releaseHeld();
-    this.groups = this.otherGroups = 0;
+    this.held.clear();
+    this.announced.clear();
+    this.groups = this.offloadGroups = this.otherGroups = 0;
   }
 
   /** Void everything and give back its own memory: nobody asks for it any more. */
@@ -214,30 +203,12 @@ export class Publisher {
     this.voidAll();
     this.generation++;
     this.restarts++;
+    const at = this.lastFrameAt ?? 0;
+    this.quickRestarts = at - this.restartedAt < LIFE_MS ? this.quickRestarts + 1 : 1;
+    this.restartedAt = at;
     this.complete = true;
     this.gapped = false;
-    this.verified = false;
-    this.failedRoots.clear();
-    this.unprovenRoots = 0;
-    this.adaptersSeen.clear();
-    this.nextCandidate = 0;
-    this.blockSize = this.settings.blockSize;
-    this.blockSizeSeen = false;
-    this.smallerBlocks = 0;
-    this.mode = this.settings.hash.mode === "auto" ? "undecided" : this.settings.hash.mode;
-    this.hashed = undefined;
-    this.keyClass = undefined;
-    this.era = "offsets";
-    this.loraAs = "name";
-    this.tellsExtraKeys = true;
-  }
-
-  /** Take the held events, and give their memory back. */
-  releaseHeld(): KvEvent[] {
-    this.#index.reserve(-this.heldBytes);
-    this.heldBytes = this.heldFrames = 0;
-    this.announced.clear();
-    return this.held.splice(0);
+    this.forgetTraits();
   }
 
   status(now: number): PodStatus {
@@ -266,7 +237,7 @@ export class Publisher {
       duplicateFrames: this.duplicateFrames,
       lateFrames: this.lateFrames,
       restarts: this.restarts,
-      heldFrames: this.heldFrames,
+      heldFrames: this.held.size,
       parkedStores: this.parked.size,
     };
   }

@@ -70,5 +70,6 @@ export class Publishers {
 }
 
 function nameOf(pod: string, model: string, dataParallelRank: number): string {
-  return `${dataParallelRank}\n${pod}\n${model}`;
+  // Names may hold any character: the pod's length says where it ends.
+  return `${dataParallelRank} ${pod.length} ${pod}${model}`;
 }

@@ -15,7 +15,7 @@ export interface KeyedRequest {
   readonly multimodal: NonNullable<ScoreRequest["multimodal"]>;
 }
 
-/** By block; undefined: none at all. */
+/** By hash (of which a block may have several); undefined: none at all. */
 export type QueryKeys = readonly (readonly HashKey[] | null)[] | undefined;
 
 function isPlain({ loraName, cacheSalt, multimodal }: KeyedRequest): boolean {
@@ -39,7 +39,7 @@ export function erasOf({ algorithm, era }: KeyClass, request: KeyedRequest): rea
   return vllm && era === "offsets" && !isPlain(request) ? [era, "tagged"] : [era];
 }
 
-/** The prompt's extra keys by block; `unknown` if the adapter's id or path is needed and not given. */
+/** The prompt's extra keys by hash; `unknown` if the adapter's id or path is needed and not given. */
 export function queryKeys(
   request: KeyedRequest,
   tokenCount: number,
@@ -58,7 +58,7 @@ export function queryKeys(
   return blockExtraKeys(
     { loraName: byId ? undefined : loraName, loraId, loraPath, cacheSalt, multimodal },
     tokenCount,
-    keyClass.chain.blockSize,
+    keyClass.chain.hashBlockSize,
     era,
   );
 }

@@ -7,8 +7,7 @@
  */
 import { type BlockIndex, OTHER_TIER_WEIGHT, type Tiers } from "./block-index/index.js";
 import type { Diagnostics } from "./diagnostics.js";
-import { checkInteger, checkName, checkOptions, typeMistake } from "./errors.js";
-import { blockExtraKeys } from "./hash/index.js";
+import { checkInteger, checkName, checkOptions } from "./errors.js";
 import type { KeyClass } from "./key-classes.js";
 import { LatencyHistogram } from "./metrics.js";
 import type { Models } from "./models.js";
@@ -16,7 +15,7 @@ import type { Publisher } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
 import { canTell, erasOf, type KeyedRequest, queryKeys } from "./query-keys.js";
 import { type Candidate, type Match, PrefixScorer, podScores } from "./score/index.js";
-import { checkTokens, SCORE_OPTIONS, uniquePods } from "./score-arguments.js";
+import { checkExtras, checkTokens, SCORE_OPTIONS, uniquePods } from "./score-arguments.js";
 import type { ExtraKeysEra, PodScore, PodScores, ScoreRequest, TokenIds, Usage } from "./types.js";
 
 /** Blocks hashed before the first lookup; each further stretch is twice as long, up to the last. */
@@ -35,6 +34,8 @@ export interface ReadPathOptions {
   readonly stopwatch: () => number;
   /** A prompt is about to be scored, before its candidates are looked at. */
   readonly onPrompt: (model: string, tokens: Uint32Array) => void;
+  /** A prompt was looked up on a publisher in exact mode whose hashing nothing has proved yet. */
+  readonly onUnproved: (publisher: Publisher, found: boolean) => void;
   /** What a lookup came to, for those who look for mistakes. */
   readonly onAnswer: (query: Query, scores: readonly PodScore[]) => void;
 }
@@ -64,11 +65,15 @@ export class ReadPath {
   score(tokens: TokenIds, request: ScoreRequest): PodScores {
     const started = this.#options.stopwatch();
     const ids = checkTokens(tokens);
-    const query = this.#resolve(request);
+    const query = this.#resolve(request, ids.length);
     this.#options.onPrompt(query.model, ids);
     const matches = this.#match(ids, query);
     const scores = this.#scores(query, matches);
     this.lookups++;
+    for (const publisher of query.candidates) {
+      if (publisher.mode !== "exact" || publisher.verified || ids.length <= publisher.blockSize) continue;
+      this.#options.onUnproved(publisher, (matches.get(publisher)?.blocks ?? 0) > 0);
+    }
     this.#options.onAnswer(query, scores);
     const answer = podScores(query.model, ids.length, scores, (usage, predicted) =>
       this.#observe(query.model, ids.length, usage, predicted),
@@ -78,23 +83,16 @@ export class ReadPath {
     return answer;
   }
 
-  #resolve(request: ScoreRequest): Query {
+  #resolve(request: ScoreRequest, promptTokens: number): Query {
     checkOptions("request", request, SCORE_OPTIONS);
     const { model, loraName } = this.#options.models.resolve(checkName("model", request.model));
-    const { cacheSalt = "", multimodal = [] } = request;
-    if (typeof cacheSalt !== "string") throw typeMistake("cacheSalt", "string", cacheSalt);
-    if (!Array.isArray(multimodal))
-      throw typeMistake("multimodal", "array of { id, offset, length }", multimodal);
-    // Whether or not a pod is known that they would be looked up on.
-    if (multimodal.length > 0) blockExtraKeys({ multimodal }, 0, 1);
+    const extras = checkExtras(request, request.loraName ?? loraName, promptTokens);
     const pods = request.pods === undefined ? undefined : uniquePods(request.pods);
-    const adapter = request.loraName ?? loraName;
-    if (adapter !== undefined) checkName("loraName", adapter);
     const { publishers } = this.#options;
     const known = publishers.ofModel(model);
     const candidates =
       pods === undefined ? known : pods.flatMap((pod) => known.filter((publisher) => publisher.pod === pod));
-    return { model, loraName: adapter, cacheSalt, multimodal, pods, candidates };
+    return { model, ...extras, pods, candidates };
   }
 
   /** What each candidate matched, class by class. */
@@ -129,10 +127,11 @@ export class ReadPath {
   ): readonly Match[] {
     const { chain } = keyClass;
     const { blockSize } = chain;
+    const hashes = blockSize / chain.hashBlockSize;
     const { index, tiers, tierWeights, models } = this.#options;
     const candidates: Candidate[] = peers.map((publisher) => ({
       owner: publisher.owner,
-      groups: publisher.groups === 0 ? 1 : publisher.groups,
+      groups: publisher.groups || publisher.offloadGroups || 1,
       implyAncestors: publisher.implyAncestors,
     }));
     const weights = tiers.names.map((name) => weightOf(tierWeights, name));
@@ -151,7 +150,7 @@ export class ReadPath {
       const to = Math.min(usable, from + stretch);
       const digests = chain.hashTokens(tokens.subarray(from * blockSize, to * blockSize), {
         parent,
-        extraKeys: extraKeys?.slice(from, to),
+        extraKeys: extraKeys?.slice(from * hashes, to * hashes),
       });
       if (!index.lookup(chain.toKeys(digests), this.#scorer, from)) break;
       parent = digests.slice(digests.length - chain.digestBytes);
@@ -205,14 +204,16 @@ export class ReadPath {
     checkInteger("usage.promptTokens", usage.promptTokens, 0);
     if (usage.cachedTokens !== null && usage.cachedTokens !== undefined)
       checkInteger("usage.cachedTokens", usage.cachedTokens, 0);
-    if (usage.promptTokens !== promptTokens)
-      this.#options.diagnostics.raise({
+    const { diagnostics } = this.#options;
+    const where = { model, pod: usage.pod };
+    if (usage.promptTokens === promptTokens) diagnostics.contradict("token-count-mismatch", where);
+    else
+      diagnostics.raise({
         code: "token-count-mismatch",
         severity: "error",
         message: `${usage.pod}: the engine counted ${usage.promptTokens} prompt tokens where ${promptTokens} were scored.`,
         fix: "Use the engine's own tokenizer and chat template, with its settings for special tokens.",
-        model,
-        pod: usage.pod,
+        ...where,
         evidence: { engine: usage.promptTokens, scored: promptTokens },
       });
     if (usage.cachedTokens === null || usage.cachedTokens === undefined) return;

@@ -2,8 +2,10 @@
  * What a lookup is called with, checked.
  * @module
  */
-import { checkName, typeMistake } from "./errors.js";
-import type { TokenIds } from "./types.js";
+import { checkName, rangeMistake, typeMistake } from "./errors.js";
+import { blockExtraKeys } from "./hash/index.js";
+import type { KeyedRequest } from "./query-keys.js";
+import type { ScoreRequest, TokenIds } from "./types.js";
 
 /** The fields of a {@link ScoreRequest}. */
 export const SCORE_OPTIONS: readonly string[] = ["model", "pods", "loraName", "cacheSalt", "multimodal"];
@@ -32,4 +34,31 @@ export function uniquePods(pods: Iterable<string>): string[] {
   )
     throw typeMistake("pods", "iterable of pod names", pods);
   return [...new Set(Array.from(pods, (pod) => checkName("pods", pod)))];
+}
+
+/**
+ * What of a request is hashed beside its tokens, with its defaults. Checked whether or not a pod is known that it would
+ * be looked up on.
+ * @throws TypeError, or RangeError for what no engine can have hashed: text without UTF-8, an item beyond the prompt
+ */
+export function checkExtras(
+  { cacheSalt = "", multimodal = [] }: ScoreRequest,
+  loraName: string | undefined,
+  promptTokens: number,
+): KeyedRequest {
+  if (!Array.isArray(multimodal))
+    throw typeMistake("multimodal", "array of { id, offset, length }", multimodal);
+  if (loraName !== undefined) checkName("loraName", loraName);
+  if (loraName !== undefined || cacheSalt !== "" || multimodal.length > 0)
+    blockExtraKeys({ loraName, cacheSalt, multimodal }, 0, 1);
+  // Its placeholders are the prompt's own tokens: an item that ends later was counted on other tokens than these, and
+  // would be looked up under keys that no engine has.
+  for (const [i, { offset, length }] of multimodal.entries())
+    if (offset + length > promptTokens)
+      throw rangeMistake(
+        `multimodal[${i}]`,
+        `an end (offset + length) of at most ${promptTokens} (the prompt's tokens)`,
+        offset + length,
+      );
+  return { loraName, cacheSalt, multimodal };
 }

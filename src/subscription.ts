@@ -19,11 +19,14 @@ export interface SubscribeOptions
   extends Partial<Omit<EventSocketOptions, "now" | "onRejected" | "onTransport" | "onRepair" | "signal">> {
   /** Frames from elsewhere (a recording, another process) instead of a socket. */
   source?: AsyncIterable<KvFrame> | undefined;
-  /** The pod that the frames are of, whatever their topic says. */
+  /** The pod that the frames are of, whatever their topic says; a frame's own `pod` goes over it. */
   pod?: string | undefined;
-  /** The model that the frames are of, whatever their topic says. */
+  /** The model that the frames are of, whatever their topic says; a frame's own `model` goes over it. */
   model?: string | undefined;
-  /** Called with each frame before it is applied: to record it, or to hand it to other processes. */
+  /**
+   * Called with each frame before it is applied: to record it, or to hand it to other processes. What it throws ends the
+   * subscription: `ended` rejects with it, and `subscription-failed` is told.
+   */
   onFrame?: ((frame: KvFrame) => void) | undefined;
   /** Closes the subscription when aborted. */
   signal?: AbortSignal | undefined;
@@ -100,7 +103,8 @@ export async function openSubscription(
       now: host.clock,
       onRejected: host.onRejected,
       onTransport: ({ endpoints }) => {
-        for (const { endpoint, connected } of endpoints) heard.setUnreachable(endpoint, connected === 0);
+        // A new connection says nothing of what was missed, nor whose it is: the next frame does.
+        for (const { endpoint, connected } of endpoints) if (connected === 0) heard.setUnreachable(endpoint);
       },
       onRepair: (repair, endpoint) => {
         heard.setRepairing(endpoint, repair.state === "asking");
@@ -141,6 +145,9 @@ export async function openSubscription(
     return closing;
   };
   signal?.addEventListener("abort", close, { once: true });
+  // A host's signal outlives the subscriptions that end by themselves.
+  const forgetSignal = (): void => signal?.removeEventListener("abort", close);
+  ended.then(forgetSignal, forgetSignal);
   if (signal?.aborted) await close();
   return {
     endpoints: socket?.endpoints ?? [],

@@ -3,7 +3,7 @@
  * @module
  */
 import { encode } from "@msgpack/msgpack";
-import { checkInteger, checkName, checkOptions } from "./errors.js";
+import { checkInteger, checkName, checkOptions, rangeMistake, typeMistake } from "./errors.js";
 import { formatTopic } from "./events/index.js";
 import { type BlockChain, createBlockHasherSync, VLLM_DEFAULT_SEED } from "./hash/index.js";
 import { podScores } from "./score/index.js";
@@ -49,11 +49,15 @@ const PROMPT_OPTIONS = [
   "medium",
 ];
 
-/** The frame by which an engine announces that a prompt's full blocks are cached (vLLM >= 0.24's map events). */
+/**
+ * The frame by which an engine announces that a prompt's full blocks are cached (vLLM >= 0.24's map events).
+ * @throws TypeError or RangeError for a mistake in the options, a `fromBlock` beyond the prompt's blocks among them
+ */
 export function storedFrame(options: PromptOptions): KvFrame {
   checkOptions("storedFrame", options, PROMPT_OPTIONS);
   const { tokens, blockSize, fromBlock = 0, extraKeys, medium = "GPU" } = options;
   const hashes = hashesOf(options);
+  checkBlocks(options, hashes.length);
   return frameOf(options, {
     type: "BlockStored",
     block_hashes: hashes.slice(fromBlock),
@@ -67,11 +71,16 @@ export function storedFrame(options: PromptOptions): KvFrame {
   });
 }
 
-/** The frame by which an engine announces that it evicted a prompt's blocks, from `fromBlock` on. */
+/**
+ * The frame by which an engine announces that it evicted a prompt's blocks, from `fromBlock` on.
+ * @throws as {@link storedFrame}
+ */
 export function removedFrame(options: PromptOptions): KvFrame {
   checkOptions("removedFrame", options, PROMPT_OPTIONS);
   const { fromBlock = 0, medium = "GPU" } = options;
-  return frameOf(options, { type: "BlockRemoved", block_hashes: hashesOf(options).slice(fromBlock), medium });
+  const hashes = hashesOf(options);
+  checkBlocks(options, hashes.length);
+  return frameOf(options, { type: "BlockRemoved", block_hashes: hashes.slice(fromBlock), medium });
 }
 
 /** The frame by which an engine announces that its whole cache was cleared. */
@@ -132,14 +141,31 @@ function hashesOf({
   return hashes;
 }
 
+function checkBlocks({ fromBlock = 0, medium = "GPU" }: PromptOptions, blocks: number): void {
+  if (blocks === 0 && fromBlock !== 0)
+    throw rangeMistake("fromBlock", "0 (the prompt has no full block)", fromBlock);
+  checkInteger("fromBlock", fromBlock, 0, Math.max(0, blocks - 1));
+  checkName("medium", medium);
+}
+
 function frameOf(
   { pod, model, seq = 0, dataParallelRank = 0, at = 0 }: FrameOptions,
   event: object,
 ): KvFrame {
+  if (typeof at !== "number") throw typeMistake("at", "milliseconds since the epoch", at);
+  if (!Number.isFinite(at)) throw rangeMistake("at", "milliseconds since the epoch", at);
+  checkInteger("dataParallelRank", dataParallelRank, 0, 0xffff_ffff);
   return {
     topic: formatTopic(checkName("pod", pod), checkName("model", model)),
-    seq: BigInt(seq),
+    seq: checkSeq(seq),
     payload: encode([at / 1000, [event], dataParallelRank], { useBigInt64: true }),
     receivedAt: at,
   };
+}
+
+function checkSeq(seq: number | bigint): bigint {
+  if (typeof seq === "number") return BigInt(checkInteger("seq", seq, 0));
+  if (typeof seq !== "bigint") throw typeMistake("seq", "integer or bigint", seq);
+  if (seq < 0n || seq >= 2n ** 64n) throw rangeMistake("seq", "bigint 0 … 2^64-1", seq);
+  return seq;
 }

@@ -225,6 +225,7 @@ export type DiagnosticCode =
   | "frame-rejected"
   | "sequence-gap"
   | "engine-restarted"
+  | "pod-published-twice"
   | "joined-late"
   | "replay-incomplete"
   | "orphans-parked"
@@ -244,9 +245,14 @@ export interface Diagnostic {
   readonly model?: string | undefined;
   readonly pod?: string | undefined;
   readonly dataParallelRank?: number | undefined;
+  /** The endpoint, or other source of frames. */
+  readonly source?: string | undefined;
   readonly evidence: Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
-  /** How often its cause was seen. */
+  /** How often its cause was seen since it was told. */
   readonly count: number;
+  /** When its cause was first and last seen, by the indexer's clock. */
+  readonly firstSeenAt: number;
+  readonly lastSeenAt: number;
 }
 
 /**

@@ -1,10 +1,10 @@
 /**
- * What the write path has to tell: the words of its diagnostics.
+ * What the write path and its feeds have to tell: the words of their diagnostics.
  * @module
  */
 import type { Finding } from "./diagnostics.js";
-import type { EventBatch } from "./events/index.js";
-import type { Publisher } from "./publisher-state.js";
+import type { EventBatch, Repair } from "./events/index.js";
+import { LIFE_MS, type Publisher } from "./publisher-state.js";
 import { MAX_PUBLISHERS } from "./publishers.js";
 import type { KvFrame } from "./types.js";
 
@@ -32,6 +32,21 @@ export function engineRestarted(publisher: Publisher, seq: bigint): Finding {
     fix: "Nothing, if the restart was meant.",
     ...whose(publisher),
     evidence: { seq: seq.toString(), generation: publisher.generation },
+  };
+}
+
+/** So many in quick succession are no accident; fewer may be an engine that is being set up. */
+export const QUICK_RESTARTS = 8;
+
+export function publishedTwice(publisher: Publisher): Finding {
+  const { pod, dataParallelRank, quickRestarts } = publisher;
+  return {
+    code: "pod-published-twice",
+    severity: "warning",
+    message: `${pod}: ${quickRestarts} restarts in a row, each within ${LIFE_MS / 1000} s of the one before: likely two engines publish as this pod and rank ${dataParallelRank}, so that each voids what the other holds; or the engine keeps crashing.`,
+    fix: "Give each engine a pod name of its own (its topic, or pod in subscribe()), and each data-parallel rank its own number.",
+    ...whose(publisher),
+    evidence: { restartsInARow: quickRestarts, restarts: publisher.restarts },
   };
 }
 
@@ -91,6 +106,7 @@ export function frameTooLarge({ payload, source }: KvFrame, maxFrameBytes: numbe
     severity: "error",
     message: `A frame of ${payload.length} bytes was skipped; at most ${maxFrameBytes} are read.`,
     fix: "Raise maxFrameBytes.",
+    source,
     evidence: { source: source ?? null, bytes: payload.length },
   };
 }
@@ -101,6 +117,7 @@ export function tooManyPublishers({ payload, source }: KvFrame): Finding {
     severity: "error",
     message: `A frame of a new pod was skipped: ${MAX_PUBLISHERS} publishers, or as many as the memory limit has room for, are known already.`,
     fix: "Remove pods that are gone with removePod.",
+    source,
     evidence: { source: source ?? null, bytes: payload.length },
   };
 }
@@ -112,6 +129,62 @@ export function topicUnusable({ topic, source }: KvFrame): Finding {
     severity: "error",
     message: `Frames with topic ${JSON.stringify(shown)} name no pod and model, so they are not applied.`,
     fix: 'Give pod and model to subscribe(), or set the engine\'s "topic" in --kv-events-config to kv@<pod>@<model>.',
+    source,
     evidence: { topic: shown, source: source ?? null },
+  };
+}
+
+export function malformedMessage(error: Error, source: string): Finding {
+  return {
+    code: "frame-rejected",
+    severity: "warning",
+    message: `A message from ${source} is no event frame: ${error.message}`,
+    fix: "Check that the endpoint is the engine's event publisher.",
+    source,
+    evidence: { source },
+  };
+}
+
+export function replayIncomplete(repair: Repair, endpoint: string): Finding {
+  const { state, start, until, replayed, error } = repair;
+  const why = error instanceof Error ? `: ${error.message}` : "";
+  return {
+    code: "replay-incomplete",
+    severity: "warning",
+    message: `The engine at ${endpoint} gave ${replayed} of the frames ${start} … ${until - 1n} that were asked for${why}; they are not asked for again, and the history stays incomplete.`,
+    fix: "Check replay_endpoint in the engine's --kv-events-config and replayEndpoint here; raise its buffer_steps if it keeps too few.",
+    source: endpoint,
+    evidence: { endpoint, state, start: start.toString(), until: until.toString(), replayed },
+  };
+}
+
+/** @param given - the pod and model that were given for its frames */
+export function subscriptionFailed(
+  error: unknown,
+  endpoints: readonly string[],
+  given: Pick<Who, "pod" | "model">,
+): Finding {
+  const { pod, model } = given;
+  const source = endpoints.length === 0 ? undefined : endpoints.join(", ");
+  const to = source ?? (pod === undefined ? "a source" : `a source of ${pod}`);
+  return {
+    code: "subscription-failed",
+    severity: "error",
+    message: `The subscription to ${to} ended: ${error instanceof Error ? error.message : String(error)}`,
+    fix: "Subscribe again.",
+    pod,
+    model,
+    source,
+    evidence: { endpoints },
+  };
+}
+
+export function memoryLimit(limitBytes: number, usedBytes: number, droppedEntries: number): Finding {
+  return {
+    code: "memory-limit",
+    severity: "warning",
+    message: `The index reached its limit of ${limitBytes} bytes; the coldest blocks are dropped.`,
+    fix: "Raise memoryLimitBytes: about 36 bytes per block and 5 per further holder.",
+    evidence: { limitBytes, usedBytes, droppedEntries },
   };
 }

@@ -4,6 +4,7 @@
  *     frame ▶ pod, model ▶ batch (time, rank) ▶ publisher ▶ sequence ▶ identity ▶ events ▶ block index
  * @module
  */
+import { Backlog } from "./backlog.js";
 import type { BlockIndex, Tiers } from "./block-index/index.js";
 import type { Diagnostics } from "./diagnostics.js";
 import { checkInteger, typeMistake } from "./errors.js";
@@ -12,6 +13,7 @@ import { decodeEventBatch, type EventBatch, type KvEvent, parseTopic } from "./e
 import { IdentityFinder } from "./identity-finder.js";
 import type { KeyClasses } from "./key-classes.js";
 import type { Models } from "./models.js";
+import type { Verdict } from "./publisher/index.js";
 import { PUBLISHER_BYTES, Publisher } from "./publisher-state.js";
 import { MAX_PUBLISHERS, type Publishers } from "./publishers.js";
 import type { KvFrame } from "./types.js";
@@ -22,6 +24,8 @@ import {
   frameTooLarge,
   joinedLate,
   orphansParked,
+  publishedTwice,
+  QUICK_RESTARTS,
   sequenceGap,
   tooManyPublishers,
   topicUnusable,
@@ -50,6 +54,7 @@ export class WritePath {
   readonly salted: Map<string, number> = new Map();
   readonly withLora: Map<string, number> = new Map();
   readonly identity: IdentityFinder;
+  readonly backlog: Backlog;
   readonly #options: WritePathOptions;
   readonly #writer: EventWriter;
 
@@ -67,6 +72,10 @@ export class WritePath {
       },
     });
     this.identity = new IdentityFinder(options);
+    this.backlog = new Backlog((publisher, { seq, payload, afterGap }) => {
+      if (afterGap) this.#noteGap(publisher, seq, publisher.gapped);
+      this.#applyBatch(publisher, decodeEventBatch(payload));
+    });
   }
 
   /**
@@ -92,10 +101,14 @@ export class WritePath {
     publisher.frames++;
     publisher.lastFrameAt = frame.receivedAt;
     publisher.unreachable = false;
-    if (!this.#inSequence(publisher, frame, batch)) return publisher;
+    for (const code of ["topic-unusable", "frame-rejected"] as const)
+      this.#options.diagnostics.contradict(code, { source: frame.source });
+    const verdict = publisher.sequence.judge(frame.seq, batch.ts, frame.payload);
+    if (!this.#inSequence(publisher, frame, verdict)) return publisher;
     this.#noteSkipped(publisher, batch);
-    if (publisher.mode === "undecided") this.#hold(publisher, batch, frame.payload.length);
-    else for (const event of batch.events) this.#applyEvent(publisher, event);
+    if (publisher.mode === "undecided" || publisher.held.size > 0)
+      this.#hold(publisher, frame, batch, verdict.kind === "gap");
+    else this.#applyBatch(publisher, batch);
     return publisher;
   }
 
@@ -103,9 +116,15 @@ export class WritePath {
     this.skips[reason] = (this.skips[reason] ?? 0) + 1;
   }
 
-  /** Apply what waited for the publisher's mode, now that it is settled. */
-  release(publisher: Publisher): void {
-    for (const event of publisher.releaseHeld()) this.#applyEvent(publisher, event);
+  /** Apply a batch's events, and note in their midst where one could not be read: a clearing makes up for what was before it. */
+  #applyBatch(publisher: Publisher, { events, skipped, failed }: EventBatch): void {
+    let at = 0;
+    for (const [i, { index, reason }] of skipped.entries()) {
+      while (at < index - i) this.#applyEvent(publisher, events[at++]!);
+      if (reason !== "unknown-type") publisher.markIncomplete();
+    }
+    while (at < events.length) this.#applyEvent(publisher, events[at++]!);
+    if (isCutShort(failed)) publisher.markIncomplete();
   }
 
   #applyEvent(publisher: Publisher, event: KvEvent): void {
@@ -122,9 +141,10 @@ export class WritePath {
       this.#options.diagnostics.withdraw(code, model, pod, dataParallelRank);
   }
 
-  #hold(publisher: Publisher, batch: EventBatch, payloadBytes: number): void {
-    this.identity.hold(publisher, batch.events, payloadBytes);
-    if (publisher.mode !== "undecided") this.release(publisher);
+  #hold(publisher: Publisher, { seq, payload }: KvFrame, { events }: EventBatch, afterGap: boolean): void {
+    const hasMemory = publisher.held.push(seq, payload, afterGap);
+    if (publisher.mode === "undecided") this.identity.consider(publisher, events, hasMemory);
+    if (publisher.mode !== "undecided") this.backlog.release(publisher);
   }
 
   #publisher(pod: string, model: string, rank: number): Publisher | undefined {
@@ -147,8 +167,7 @@ export class WritePath {
   }
 
   /** Whether the frame is to be applied. */
-  #inSequence(publisher: Publisher, frame: KvFrame, batch: EventBatch): boolean {
-    const { kind, lost } = publisher.sequence.judge(frame.seq, batch.ts, frame.payload);
+  #inSequence(publisher: Publisher, frame: KvFrame, { kind, lost }: Verdict): boolean {
     const { diagnostics } = this.#options;
     switch (kind) {
       case "next":
@@ -164,8 +183,7 @@ export class WritePath {
       case "gap":
         publisher.gaps++;
         publisher.lostFrames += lost;
-        publisher.markGap();
-        diagnostics.raise(sequenceGap(publisher, frame.seq));
+        this.#noteGap(publisher, frame.seq);
         return true;
       case "first":
         if (lost > 0n) {
@@ -176,19 +194,25 @@ export class WritePath {
       case "restart":
         publisher.restart();
         if (lost > 0n) publisher.markIncomplete();
-        // What stood about the old process ended with it.
-        diagnostics.forgetPublisher(publisher);
+        if (lost === 0n) diagnostics.withdrawFrom(frame.source, "replay-incomplete");
         diagnostics.raise(engineRestarted(publisher, frame.seq));
+        if (publisher.quickRestarts >= QUICK_RESTARTS) diagnostics.raise(publishedTwice(publisher));
+        // What stood about the old process ended with it.
+        else diagnostics.forgetPublisher(publisher);
         return true;
     }
+  }
+
+  /** @param told - it was told when it was seen */
+  #noteGap(publisher: Publisher, seq: bigint, told = false): void {
+    publisher.markGap();
+    if (!told) this.#options.diagnostics.raise(sequenceGap(publisher, seq));
   }
 
   #noteSkipped(publisher: Publisher, batch: EventBatch): void {
     for (const { reason } of batch.skipped) this.skip(reason);
     if (batch.failed !== null) this.skip(batch.failed.reason);
-    const lost =
-      batch.skipped.some(({ reason }) => reason !== "unknown-type") ||
-      (batch.failed !== null && batch.failed.reason !== "trailing-bytes");
+    const lost = batch.skipped.some(({ reason }) => reason !== "unknown-type") || isCutShort(batch.failed);
     if (lost) publisher.markIncomplete();
     if (batch.skipped.length > 0 || batch.failed !== null)
       this.#options.diagnostics.raise(eventsSkipped(publisher, batch, lost));
@@ -233,6 +257,11 @@ export class WritePath {
   }
 }
 
+/** Events may be missing at its end. */
+function isCutShort(failed: EventBatch["failed"]): boolean {
+  return failed !== null && failed.reason !== "trailing-bytes";
+}
+
 function bump(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
@@ -244,7 +273,7 @@ function checkFrame(frame: KvFrame): void {
   if (typeof topic !== "string") throw typeMistake("frame.topic", "string", topic);
   if (typeof seq !== "bigint") throw typeMistake("frame.seq", "bigint", seq);
   if (!(payload instanceof Uint8Array)) throw typeMistake("frame.payload", "Uint8Array", payload);
-  if (typeof receivedAt !== "number")
+  if (!Number.isFinite(receivedAt))
     throw typeMistake("frame.receivedAt", "milliseconds as a number", receivedAt);
   if (pod !== undefined && typeof pod !== "string") throw typeMistake("frame.pod", "string", pod);
   if (model !== undefined && typeof model !== "string") throw typeMistake("frame.model", "string", model);

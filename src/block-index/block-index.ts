@@ -17,10 +17,9 @@ import {
 } from "./index-types.js";
 import { COUNT_BITS, type HolderSink, MAX_COUNT, mixKey, Shard } from "./shard.js";
 import { type HolderLine, Role, Slots } from "./slots.js";
+import { Sweeper } from "./sweeper.js";
 
 const SHARD_BITS = 10;
-/** Added or evicted blocks per shard swept while dead entries remain. */
-const BLOCKS_PER_SWEEP = 256;
 
 /** Keys are u32 pairs `[hi, lo]`, end to end; ranges are in blocks. No method allocates per block. */
 export class BlockIndex {
@@ -28,13 +27,12 @@ export class BlockIndex {
   readonly counts: IndexCounts = zeroCounts();
   readonly memoryLimitBytes: number;
   readonly #shards: Shard[] = Array.from({ length: 2 ** SHARD_BITS }, () => new Shard());
+  readonly #sweeper: Sweeper = new Sweeper(this.slots, this.#shards);
   readonly #dropped: HolderSink;
   /** Bytes of all shards: now, and at their smallest. */
   #shardBytes: number;
   readonly #emptyBytes: number;
   #reserved = 0;
-  #sweepAt = 0;
-  #sweepDebt = 0;
   #shrinkAt = 0;
 
   constructor(options: BlockIndexOptions = {}) {
@@ -78,13 +76,20 @@ export class BlockIndex {
     return true;
   }
 
+  /** @throws RangeError if `group` is not within 0 … 31, or `slots.canOpenLine` is false */
   openLine(owner: number, tier: number, group: number): HolderLine {
     return this.slots.openLine(owner, tier, group);
   }
 
+  /** Void everything that the line holds, at once, and let the line go. */
+  closeLine(line: HolderLine): void {
+    this.clear(line);
+    this.slots.closeLine();
+  }
+
   /** Count one more copy of each block under the line. */
   add(line: HolderLine, keys: Uint32Array, from = 0, to: number = keys.length / 2): void {
-    this.#sweepSome(to - from);
+    this.#sweeper.sweepFor(to - from);
     const { slots, counts } = this;
     const slot = this.#slotOf(line, Role.Held);
     for (let block = from; block < to; block++) {
@@ -146,7 +151,7 @@ export class BlockIndex {
 
   /** Count one copy less of each block under the line; an entry goes with its last copy. */
   evict(line: HolderLine, keys: Uint32Array, from = 0, to: number = keys.length / 2): void {
-    this.#sweepSome(to - from);
+    this.#sweeper.sweepFor(to - from);
     const { slots, counts } = this;
     const mark = line.leaveMarks ? ((this.#slotOf(line, Role.Removed) << COUNT_BITS) | 1) >>> 0 : 0;
     for (let block = from; block < to; block++) {
@@ -263,6 +268,7 @@ export class BlockIndex {
   #slotOf(line: HolderLine, role: Role): number {
     const known = line.slots[role];
     if (known !== undefined) return known;
+    if (this.slots.isFull) this.#sweeper.sweepAll();
     const slot = this.slots.of(line, role);
     this.#shrinkTo(this.memoryLimitBytes);
     return slot;
@@ -279,20 +285,5 @@ export class BlockIndex {
       this.#shardBytes += shard.bytes - before;
     }
     return true;
-  }
-
-  #sweepSome(blocks: number): void {
-    if (!this.slots.sweepNeeded) return;
-    for (
-      this.#sweepDebt += blocks;
-      this.#sweepDebt >= BLOCKS_PER_SWEEP;
-      this.#sweepDebt -= BLOCKS_PER_SWEEP
-    ) {
-      this.#shards[this.#sweepAt]!.sweep(this.slots.owner);
-      if (++this.#sweepAt < this.#shards.length) continue;
-      this.#sweepAt = 0;
-      this.slots.passCompleted();
-      if (!this.slots.sweepNeeded) break;
-    }
   }
 }

@@ -15,8 +15,12 @@ export type Role = (typeof Role)[keyof typeof Role];
 /** Slot numbers fit 20 bits, so that a holder word has 12 bits left for its count. */
 export const MAX_SLOTS: number = 2 ** 20;
 
-/** Suspect slots of a line: one or two for each gap since it was last whole. */
+/** Lines at once: with a slot for each of their roles, and the suspect ones, they always fit into the slots. */
+const MAX_LINES = 2 ** 17;
+
+/** Suspect slots of a line: one or two for each gap since it was last whole. Of all lines together. */
 const MAX_SUSPECTS = 64;
+const MAX_ALL_SUSPECTS = 2 ** 18;
 
 /** Owner of a dead slot; real owners are >= 1. */
 export const NO_OWNER = 0;
@@ -54,7 +58,9 @@ export class Slots {
 
   #next = 1;
   readonly #free: number[] = [];
+  #lineIds = 0;
   #lines = 0;
+  #suspects = 0;
   /** Dead slots wait for one whole pass of the sweep before their number is used again. */
   #diedBeforePass: number[] = [];
   #diedDuringPass: number[] = [];
@@ -69,10 +75,17 @@ export class Slots {
     return this.#diedBeforePass.length + this.#diedDuringPass.length > 0;
   }
 
+  get canOpenLine(): boolean {
+    return this.#lines < MAX_LINES;
+  }
+
+  /** @throws RangeError if `group` is not within 0 … 31, or there are as many lines as there may be */
   openLine(owner: number, tier: number, group: number): HolderLine {
     checkInteger("group", group, 0, 31);
+    if (!this.canOpenLine) throw rangeMistake("lines", `at most ${MAX_LINES}`, this.#lines + 1);
+    this.#lines++;
     return {
-      id: ++this.#lines,
+      id: ++this.#lineIds,
       owner,
       tier,
       group,
@@ -81,6 +94,16 @@ export class Slots {
       leaveMarks: false,
       countCopies: true,
     };
+  }
+
+  /** A line was closed and is not used again. */
+  closeLine(): void {
+    this.#lines--;
+  }
+
+  /** Whether all slots are in use, or dead and not swept yet. */
+  get isFull(): boolean {
+    return this.#next >= MAX_SLOTS && this.#free.length === 0;
   }
 
   /** The line's slot for new entries of a role. */
@@ -109,18 +132,25 @@ export class Slots {
       if (slot === undefined) continue;
       this.suspect[slot] = 1;
       line.suspects.push(slot);
+      this.#suspects++;
       line.slots[role] = undefined;
     }
     let voided = 0;
     for (let i = 0; i < line.suspects.length; )
-      if (this.resident[line.suspects[i]!] === 0 || line.suspects.length > MAX_SUSPECTS)
+      if (
+        this.resident[line.suspects[i]!] === 0 ||
+        line.suspects.length > MAX_SUSPECTS ||
+        this.#suspects > MAX_ALL_SUSPECTS
+      ) {
         voided += this.#close(line.suspects.splice(i, 1)[0]!);
-      else i++;
+        this.#suspects--;
+      } else i++;
     return voided;
   }
 
   /** Void the line's suspect entries at once. Returns how many entries. */
   closeSuspects(line: HolderLine): number {
+    this.#suspects -= line.suspects.length;
     return line.suspects.splice(0).reduce((sum, slot) => sum + this.#close(slot), 0);
   }
 
@@ -137,7 +167,7 @@ export class Slots {
 
   /** The sweep has gone once through the whole table: slots that were dead when it began are free again. */
   passCompleted(): void {
-    this.#free.push(...this.#diedBeforePass);
+    for (const slot of this.#diedBeforePass) this.#free.push(slot);
     this.#diedBeforePass = this.#diedDuringPass;
     this.#diedDuringPass = [];
   }

@@ -15,7 +15,7 @@ import { checkInteger, checkOptions, KvBlockError, rangeMistake, typeMistake } f
 import type { KvFrame } from "../types.js";
 
 /** Largest body that is written, and believed when read: 256 MiB. */
-export const MAX_RECORD_BYTES: number = 256 * 1024 * 1024;
+const MAX_RECORD_BYTES = 256 * 1024 * 1024;
 
 export const LENGTH_BYTES = 4;
 export const HEADER_BYTES = 12;

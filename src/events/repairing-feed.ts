@@ -3,7 +3,8 @@
  *
  * A gap, a late join or a restart seen late holds the live frames back, asks the engine for what is missing, lets that
  * out first and then what was held. Where the engine has it no more or does not answer, what was held goes out as it is,
- * with its gap: live events always flow in the end, and whoever reads the sequence sees what is missing.
+ * with its gap: live events always flow in the end, and whoever reads the sequence sees what is missing. That is not
+ * asked for again, since newer frames are out by then and an older one behind them would say what is overtaken.
  * @module
  */
 import type { KvFrame } from "../types.js";
@@ -20,11 +21,11 @@ export interface RepairingFeedOptions {
   /** Failed repairs are followed by this long without asking, doubling up to 32 times. Milliseconds of `now`. */
   readonly coolDownMs: number;
   readonly now: () => number;
-  /** Ask the engine. Rejects if it does not answer. */
+  /** Ask the engine. Rejects if it does not answer; ends when `onBatch` says `false`. */
   replay(
     start: bigint,
     until: bigint,
-    onBatch: (batch: ReplayedBatch) => void,
+    onBatch: (batch: ReplayedBatch) => unknown,
     signal: AbortSignal,
   ): Promise<void>;
   /** A frame, in its place in the sequence. A promise holds a replay back. */
@@ -35,7 +36,7 @@ export interface RepairingFeedOptions {
 
 export interface Repair {
   readonly state: "asking" | "repaired" | "partly" | "failed";
-  /** First number missing, and the first not missing. */
+  /** First number asked for (in a gap the last one seen, as a proof), and the first not asked for. */
   readonly start: bigint;
   readonly until: bigint;
   /** How many of them came. */
@@ -43,15 +44,29 @@ export interface Repair {
   readonly error?: unknown;
 }
 
+/** What the engine answered. */
+interface Answer {
+  first: bigint | undefined;
+  replayed: number;
+  /** Not by the process whose frames were seen before the gap. */
+  foreign: boolean;
+  /** A frame of a newer process, kept until it is known whether that has older ones. */
+  kept: KvFrame | undefined;
+}
+
 export class RepairingFeed {
   readonly #options: RepairingFeedOptions;
+  /** The last frame's number, batch time (NaN: unreadable) and length: they tell whether a replayed one is the same. */
   #last: bigint | undefined;
-  #lastTs = Number.NEGATIVE_INFINITY;
+  #lastTs = Number.NaN;
+  #lastLength = 0;
+  #newestTs = Number.NEGATIVE_INFINITY;
   #held: KvFrame[] = [];
   #heldBytes = 0;
   #repairing: AbortController | undefined;
   #failures = 0;
   #quietUntil = Number.NEGATIVE_INFINITY;
+  #closed = false;
 
   constructor(options: RepairingFeedOptions) {
     this.#options = options;
@@ -68,15 +83,15 @@ export class RepairingFeed {
     this.#hold(frame);
   }
 
-  /** End a repair under way; what is held goes out. */
+  /** End a repair under way; what is held goes out as it is, and so does what still comes. */
   close(): void {
-    this.#repairing?.abort();
+    this.#closed = true;
     this.#release();
   }
 
   /** Let a frame out, or begin to repair what is missing before it. */
   #pass(frame: KvFrame): void | Promise<void> {
-    const start = this.#missingFrom(frame);
+    const start = this.#closed ? undefined : this.#missingFrom(frame);
     if (start === undefined || this.#options.now() < this.#quietUntil) return this.#emit(frame);
     this.#hold(frame);
     void this.#repair(start, frame);
@@ -89,15 +104,16 @@ export class RepairingFeed {
     if (last === undefined) return full && frame.seq > 0n ? 0n : undefined;
     if (frame.seq > last) return frame.seq > last + 1n ? last : undefined;
     // An old number under a new batch time: the engine was restarted, and its first frames were missed.
-    return full && frame.seq > 0n && peekBatchTime(frame.payload) > this.#lastTs ? 0n : undefined;
+    return full && frame.seq > 0n && peekBatchTime(frame.payload) > this.#newestTs ? 0n : undefined;
   }
 
   #emit(frame: KvFrame): void | Promise<void> {
     const ts = peekBatchTime(frame.payload);
-    const isNew = this.#last === undefined || frame.seq > this.#last || ts > this.#lastTs;
-    if (isNew) {
+    if (this.#last === undefined || frame.seq > this.#last || ts > this.#newestTs) {
       this.#last = frame.seq;
-      if (!Number.isNaN(ts)) this.#lastTs = ts;
+      this.#lastTs = ts;
+      this.#lastLength = frame.payload.length;
+      if (ts > this.#newestTs) this.#newestTs = ts;
     }
     return this.#options.emit(frame);
   }
@@ -110,42 +126,72 @@ export class RepairingFeed {
   }
 
   async #repair(start: bigint, live: KvFrame): Promise<void> {
-    const { replay, onRepair } = this.#options;
+    const { onRepair, now, coolDownMs } = this.#options;
     const until = live.seq;
-    const controller = new AbortController();
-    this.#repairing = controller;
+    const stop = new AbortController();
+    this.#repairing = stop;
     onRepair({ state: "asking", start, until, replayed: 0 });
-    let replayed = 0;
-    let first: bigint | undefined;
+    let answer: Answer = { first: undefined, replayed: 0, foreign: false, kept: undefined };
+    let end: Pick<Repair, "state" | "error">;
     try {
-      await replay(
-        start,
-        until,
-        ({ topic, seq, payload }) => {
-          if (this.#repairing !== controller || controller.signal.aborted) return undefined;
-          first ??= seq;
-          replayed++;
-          return this.#emit({ ...live, topic: topic ?? live.topic, seq, payload });
-        },
-        controller.signal,
-      );
-      // The last one seen is asked for too, as the proof that it is still the same life of the engine. A first number of
-      // 1 is a publisher that counts from there.
-      const whole =
-        this.#last === until - 1n &&
-        first !== undefined &&
-        (first <= start || (start === 0n && first === 1n));
+      await this.#ask(start, live, answer, stop.signal);
+      if (answer.kept !== undefined) {
+        // Restarted behind the gap: of the new life all is missing.
+        start = 0n;
+        answer = { ...answer, foreign: false };
+        await this.#ask(start, live, answer, stop.signal);
+      }
       this.#failures = 0;
-      onRepair({ state: whole ? "repaired" : "partly", start, until, replayed });
+      end = { state: isWhole(answer, start, until) ? "repaired" : "partly" };
     } catch (error) {
-      this.#quietUntil = this.#options.now() + this.#options.coolDownMs * 2 ** Math.min(this.#failures++, 5);
-      onRepair({ state: "failed", start, until, replayed, error });
+      this.#quietUntil = now() + coolDownMs * 2 ** Math.min(this.#failures++, 5);
+      end = { state: "failed", error };
     }
-    if (this.#repairing === controller) this.#release();
+    // Without it, what is held would pass for the old life's, with a gap before it.
+    if (this.#repairing === stop && answer.kept !== undefined) this.#emit(answer.kept);
+    onRepair({ ...end, start, until, replayed: answer.replayed });
+    if (this.#repairing === stop) this.#release();
   }
 
-  /** Let what was held out, as it is: a gap that is left is for the reader of the sequence to see. */
+  /** Ask for what is missing before a live frame, and let it out as it comes. */
+  async #ask(start: bigint, live: KvFrame, answer: Answer, signal: AbortSignal): Promise<void> {
+    const { policy, replay } = this.#options;
+    /** The last one seen is asked for too, as the proof that it is still the same life of the engine. */
+    let proof = start === this.#last;
+    await replay(
+      start,
+      live.seq,
+      ({ topic, seq, payload }) => {
+        if (signal.aborted) return false;
+        const frame = { ...live, topic: topic ?? live.topic, seq, payload };
+        if (proof && seq === start && !this.#isLast(payload)) {
+          answer.foreign = start > 0n;
+          // Its reader knows a new life by an old number under a newer batch time. Where the new life's clock is behind,
+          // its first frames would pass for late ones and the others for the old life's: a gap is sure to be seen.
+          const isNewer = peekBatchTime(payload) > this.#newestTs;
+          if (isNewer && start > 0n && policy === "full") answer.kept = frame;
+          if (!isNewer || answer.kept !== undefined) return false;
+        }
+        proof = false;
+        const { kept } = answer;
+        answer.kept = undefined;
+        if (kept !== undefined && kept.seq < seq) this.#emit(kept);
+        answer.first ??= seq;
+        answer.replayed++;
+        return this.#emit(frame);
+      },
+      signal,
+    );
+    signal.throwIfAborted();
+  }
+
+  #isLast(payload: Uint8Array): boolean {
+    return payload.length === this.#lastLength && Object.is(peekBatchTime(payload), this.#lastTs);
+  }
+
+  /** Ask no more, and let what was held out as it is: a gap that is left is for the reader of the sequence to see. */
   #release(): void {
+    this.#repairing?.abort();
     this.#repairing = undefined;
     const held = this.#held;
     this.#held = [];
@@ -156,4 +202,10 @@ export class RepairingFeed {
       else this.take(frame);
     }
   }
+}
+
+/** Whether all that was asked for came. A first number of 1 is a publisher that counts from there. */
+function isWhole({ first, replayed, foreign }: Answer, start: bigint, until: bigint): boolean {
+  if (first === undefined || foreign || BigInt(replayed) !== until - first) return false;
+  return first === start || (start === 0n && first === 1n);
 }

@@ -31,13 +31,14 @@ export interface ReplayedBatch {
 
 /**
  * Replay what the engine has of `start` … `until - 1`, in order. It may begin later than asked: engines keep the last
- * `buffer_steps` batches only. The next reply is read when `onBatch` is done with the one before.
+ * `buffer_steps` batches only. The next reply is read when `onBatch` is done with the one before; none is, when it says
+ * `false`.
  *
  * @throws KvBlockError `ERR_KVBLOCK_SUBSCRIBE` if the engine does not answer in time, or with what is no replay
  */
 export async function requestReplay(
   request: ReplayRequest,
-  onBatch: (batch: ReplayedBatch) => void | Promise<void>,
+  onBatch: (batch: ReplayedBatch) => unknown,
 ): Promise<void> {
   const { endpoint, start, until, signal } = request;
   signal.throwIfAborted();
@@ -66,7 +67,7 @@ export async function requestReplay(
       if (reply.seq < next)
         throw new KvBlockError("ERR_KVBLOCK_FRAME", `a replay that goes back to ${reply.seq}`);
       if (reply.seq >= until) return;
-      await onBatch(reply);
+      if ((await onBatch(reply)) === false) return;
       next = reply.seq + 1n;
     }
   } catch (cause) {

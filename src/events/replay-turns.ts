@@ -10,17 +10,45 @@ const AT_ONCE = 4;
 const JITTER_MS = 50;
 
 let running = 0;
-const waiting: (() => void)[] = [];
+/** Who waits for a turn, first come first. */
+const waiting = new Set<() => void>();
 
-/** Wait for a turn; to be given back with {@link replayDone}, also when this rejects. @throws the signal's reason */
-export async function replayTurn(signal: AbortSignal): Promise<void> {
-  if (running >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
-  else running++;
-  await wait(Math.random() * JITTER_MS, undefined, { signal });
+/** Replay when it is its turn. @throws the signal's reason, at once if it is aborted before; else what `replay` throws */
+export async function inReplayTurn<T>(signal: AbortSignal, replay: () => Promise<T>): Promise<T> {
+  await turn(signal);
+  try {
+    // Nobody's process is to live on for this; an abort ends it early, and is told by its own reason.
+    await wait(Math.random() * JITTER_MS, undefined, { signal, ref: false }).catch(() => {});
+    signal.throwIfAborted();
+    return await replay();
+  } finally {
+    const [next] = waiting;
+    if (next === undefined) running--;
+    else next();
+  }
 }
 
-export function replayDone(): void {
-  const next = waiting.shift();
-  if (next === undefined) running--;
-  else next();
+async function turn(signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  if (running < AT_ONCE) {
+    running++;
+    return;
+  }
+  await new Promise<void>((resolve, reject) => {
+    const leave = (): void => {
+      waiting.delete(begin);
+      signal.removeEventListener("abort", abort);
+    };
+    // The turn of the one before goes over to this one: `running` stays.
+    const begin = (): void => {
+      leave();
+      resolve();
+    };
+    const abort = (): void => {
+      leave();
+      reject(signal.reason);
+    };
+    waiting.add(begin);
+    signal.addEventListener("abort", abort);
+  });
 }

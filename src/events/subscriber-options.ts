@@ -38,7 +38,7 @@ export interface EventSocketOptions {
   reconnectMaxIntervalMs?: number | undefined;
   /**
    * The engines' `replay_endpoint`s, as many as endpoints and in their order: asked for what was lost. Ranks as above.
-   * Without it a gap stays a gap.
+   * Without it a gap stays a gap, and so does one that the engine does not fill when it is asked.
    */
   replayEndpoint?: string | readonly string[] | undefined;
   /** `full` (default with a replay endpoint): also what was announced before we came; `gap-only`; `off`. */

@@ -12,7 +12,7 @@ import { EndpointLine, type SubscriberSocket } from "./endpoint-line.js";
 import { FrameQueue } from "./frame-queue.js";
 import { RepairingFeed } from "./repairing-feed.js";
 import { requestReplay } from "./replay-client.js";
-import { replayDone, replayTurn } from "./replay-turns.js";
+import { inReplayTurn } from "./replay-turns.js";
 import {
   type CheckedOptions,
   checkEventSocketOptions,
@@ -132,15 +132,11 @@ class ZeromqEventSocket implements EventSocket {
       maxHeldBytes: maxFrameBytes,
       coolDownMs: REPLAY_COOL_DOWN_MS,
       now: () => performance.now(),
-      replay: async (start, until, onBatch, signal) => {
-        try {
-          await replayTurn(signal);
+      replay: (start, until, onBatch, signal) =>
+        inReplayTurn(signal, () => {
           const silenceMs = replayTimeoutMs;
-          await requestReplay({ endpoint, start, until, silenceMs, maxFrameBytes, curve, signal }, onBatch);
-        } finally {
-          replayDone();
-        }
-      },
+          return requestReplay({ endpoint, start, until, silenceMs, maxFrameBytes, curve, signal }, onBatch);
+        }),
       emit: (frame) => this.#queue.offer(frame),
       onRepair: (repair) => onRepair?.(repair, line.endpoint),
     });

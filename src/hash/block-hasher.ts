@@ -23,6 +23,11 @@ export interface BlockHasherOptions {
   /** Tokens per block, exactly the engine's: chains of other block sizes have nothing in common. */
   blockSize: number;
   /**
+   * Tokens per hash, where the engine hashes finer than its blocks (hybrid models: the greatest common divisor of its
+   * groups' block sizes, or `--prefix-match-unit`). A divisor of `blockSize`; default `blockSize`.
+   */
+  hashBlockSize?: number | undefined;
+  /**
    * The engine's `PYTHONHASHSEED`, as text (`"0"`, not 0), or {@link VLLM_DEFAULT_SEED}. SGLang has no seed: with
    * `"sglang"` it changes nothing and can be left out.
    */
@@ -53,9 +58,14 @@ export function needsXxh3(algorithm: HashAlgorithm): boolean {
  * @throws {RangeError} as createBlockHasher
  */
 export function checkHasherOptions(where: string, o: BlockHasherOptions): HashAlgorithm {
-  checkOptions(where, o, ["algorithm", "blockSize", "seed", "noneHash"]);
+  checkOptions(where, o, ["algorithm", "blockSize", "hashBlockSize", "seed", "noneHash"]);
   const algorithm = checkOneOf("algorithm", o.algorithm, HASH_ALGORITHMS);
   checkInteger("blockSize", o.blockSize, 1);
+  if (o.hashBlockSize !== undefined) {
+    checkInteger("hashBlockSize", o.hashBlockSize, 1);
+    if (o.blockSize % o.hashBlockSize !== 0)
+      throw rangeMistake("hashBlockSize", `a divisor of blockSize ${o.blockSize}`, o.hashBlockSize);
+  }
   const { seed, noneHash } = o as { seed?: unknown; noneHash?: unknown };
   if (seed !== undefined && noneHash !== undefined)
     throw new TypeError(`"seed" and "noneHash" exclude each other: ${where} expected one of them`);
@@ -79,6 +89,7 @@ export function checkHasherOptions(where: string, o: BlockHasherOptions): HashAl
 export class EngineBlockHasher implements BlockHasher {
   readonly algorithm: HashAlgorithm;
   readonly blockSize: number;
+  readonly hashBlockSize: number;
   readonly digestBytes: number;
   readonly #noneHash: Uint8Array;
   readonly #chain: HashChain;
@@ -90,12 +101,13 @@ export class EngineBlockHasher implements BlockHasher {
     const format = formatOf(algorithm);
     this.algorithm = algorithm;
     this.blockSize = blockSize;
+    this.hashBlockSize = o.hashBlockSize ?? blockSize;
     this.digestBytes = digestBytes;
     this.#noneHash =
       o.noneHash === undefined
         ? seedHash(format, digest, digestBytes, o.seed ?? "")
         : new Uint8Array(o.noneHash); // a copy, also of a Buffer, whose slice() is none
-    this.#chain = new HashChain(blockSize, digestBytes, this.#noneHash, format, digest);
+    this.#chain = new HashChain(this.hashBlockSize, digestBytes, this.#noneHash, format, digest);
   }
 
   get noneHash(): Uint8Array {
@@ -103,7 +115,21 @@ export class EngineBlockHasher implements BlockHasher {
   }
 
   hashTokens(tokens: TokenIds, options?: HashTokensOptions): Uint8Array {
-    return this.#chain.hashTokens(tokens, options);
+    const { blockSize, hashBlockSize, digestBytes } = this;
+    if (hashBlockSize === blockSize) return this.#chain.hashTokens(tokens, options);
+    // What is no list is refused by the chain.
+    const isList = tokens instanceof Uint32Array || Array.isArray(tokens);
+    const blocks = isList ? Math.floor(tokens.length / blockSize) : 0;
+    const whole = isList ? tokens.slice(0, blocks * blockSize) : tokens;
+    const fine = this.#chain.hashTokens(whole, options);
+    const digests = new Uint8Array(blocks * digestBytes);
+    const stride = (blockSize / hashBlockSize) * digestBytes;
+    for (let block = 0; block < blocks; block++)
+      digests.set(
+        fine.subarray((block + 1) * stride - digestBytes, (block + 1) * stride),
+        block * digestBytes,
+      );
+    return digests;
   }
 
   toKeys(digests: Uint8Array): Uint32Array {

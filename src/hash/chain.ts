@@ -10,8 +10,8 @@ import type { HashKey } from "./tagged-keys.js";
 /** How a call of {@link BlockChain.hashTokens} goes on from earlier blocks and what else its blocks contain. */
 export interface HashTokensOptions {
   /**
-   * One entry for each full block of this call's tokens: null (or an empty list) for none.
-   * See {@link blockExtraKeys}. Absent: none at all.
+   * One entry for each hash of this call's full blocks: null (or an empty list) for none. One per block, but where
+   * `hashBlockSize` is smaller. See {@link blockExtraKeys}. Absent: none at all.
    */
   extraKeys?: readonly (readonly HashKey[] | null)[] | undefined;
   /** The digest of the block before these tokens. Absent: they are the start of a prompt. */
@@ -22,6 +22,8 @@ export interface HashTokensOptions {
 export interface BlockChain {
   /** Tokens per block. */
   readonly blockSize: number;
+  /** Tokens per hash: a block's digest is that of its last `blockSize / hashBlockSize`. Mostly the block size. */
+  readonly hashBlockSize: number;
   /** Bytes per digest. */
   readonly digestBytes: number;
   /**
@@ -33,7 +35,7 @@ export interface BlockChain {
    * @returns `floor(tokens.length / blockSize)` digests, end to end; a partial last block has none
    * @throws {TypeError} for a wrong type or an unknown option
    * @throws {RangeError} for a token that is not an unsigned 32-bit integer (named by its index), a parent of another
-   *   length, or `extraKeys` that are not one per full block
+   *   length, or `extraKeys` that are not one per hash
    */
   hashTokens(tokens: TokenIds, options?: HashTokensOptions): Uint8Array;
   /** The block keys of digests that stand end to end: u32 pairs `[hi, lo]`. */

@@ -54,8 +54,8 @@ const REQUEST_OPTIONS: readonly string[] = [
  * @param era - `"offsets"` (default), `"identifiers"` or `"tagged"`, by the engine's version; see {@link ExtraKeysEra}
  * @returns `floor(tokenCount / blockSize)` entries; null for a block without extra keys
  * @throws {TypeError} for a wrong type or an unknown field of `request`
- * @throws {RangeError} for a count out of range, multimodal items out of order, or an adapter without a path in the era
- *   `"tagged"`
+ * @throws {RangeError} for a count out of range, multimodal items out of order, text with a lone surrogate, or an adapter
+ *   without a path in the era `"tagged"`
  */
 export function blockExtraKeys(
   request: ExtraKeysRequest,
@@ -162,7 +162,18 @@ function loraKey(request: ExtraKeysRequest): string | number | undefined {
 
 function checkText(name: string, value: string | undefined): string {
   if (value !== undefined && typeof value !== "string") throw typeMistake(name, "string", value);
-  return value ?? "";
+  return checkEncodable(name, value ?? "");
+}
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** Half of a surrogate pair has no UTF-8. The text itself is not shown: a salt is a secret. */
+function checkEncodable(name: string, text: string): string {
+  const at = text.search(LONE_SURROGATE);
+  if (at < 0) return text;
+  throw new RangeError(
+    `"${name}" expected text that UTF-8 can encode, as vLLM must to hash it, got a lone surrogate at index ${at}`,
+  );
 }
 
 function checkItems(items: readonly MultimodalItem[]): readonly MultimodalItem[] {
@@ -172,7 +183,7 @@ function checkItems(items: readonly MultimodalItem[]): readonly MultimodalItem[]
     const item = (items as readonly MultimodalItem[])[i]!;
     const name = `multimodal[${i}]`;
     checkOptions(name, item, ["id", "offset", "length"]);
-    checkName(`${name}.id`, item.id);
+    checkEncodable(`${name}.id`, checkName(`${name}.id`, item.id));
     checkInteger(`${name}.length`, item.length, 1);
     if (checkInteger(`${name}.offset`, item.offset, 0) < previous)
       throw rangeMistake(`${name}.offset`, `at least ${previous} (items in prompt order)`, item.offset);

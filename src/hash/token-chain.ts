@@ -24,11 +24,12 @@ const DIGEST_BYTES = 8;
 /** A keyed chain of 64-bit hashes. */
 export class TokenChain implements BlockChain {
   readonly blockSize: number;
+  readonly hashBlockSize: number;
   readonly digestBytes: number = DIGEST_BYTES;
   readonly #chain: HashChain;
 
   constructor(blockSize: number, digest: Digest) {
-    this.blockSize = blockSize;
+    this.blockSize = this.hashBlockSize = blockSize;
     const root = new Uint8Array(DIGEST_BYTES);
     new DataView(root.buffer).setBigUint64(0, BigInt(blockSize));
     this.#chain = new HashChain(blockSize, DIGEST_BYTES, root, new TokenFormat(), digest);

@@ -2,8 +2,9 @@
  * The sequence numbers of one publisher: what a frame's number says about the frames before it.
  *
  * vLLM's publisher counts from 0 per process and has no epoch or instance id. So a number that is not the next one has
- * several meanings, told apart by evidence: a duplicate has the fingerprint of a frame seen before; a late frame was
- * made before the last one seen; a restarted process makes new batches under old numbers.
+ * several meanings, told apart by evidence: a duplicate has the fingerprint of a frame seen before; a restarted process
+ * makes new batches under old numbers, or, its clock behind, a run of batches that contradict what was seen; a late frame
+ * was made before the last one seen.
  * @module
  */
 
@@ -20,30 +21,38 @@ export interface Verdict {
   readonly lost: bigint;
 }
 
-/** Frames whose fingerprint is remembered: duplicates further back than this are told by their batch time. */
-const RING = 64;
+/** Frames whose fingerprint is remembered: a process's first ones, which the next one counts through, and its last. */
+const FIRST = 64;
+const LAST = 64;
+
+/**
+ * Late frames in a row, each one more than the one before, that are a restarted engine whose clock is behind: few where
+ * their numbers were given to other batches, since a dead process's last frames may come after its successor's first;
+ * more where nothing else speaks for it.
+ */
+const CONTRADICTIONS_TO_RESTART = 3;
+const LATE_TO_RESTART = 32;
 
 export class SequenceTracker {
   /** Last number accepted. */
   last: bigint | undefined;
   #lastTs = Number.NEGATIVE_INFINITY;
-  readonly #seqs = new BigUint64Array(RING);
-  readonly #prints = new Uint32Array(RING);
-  #count = 0;
+  readonly #prints = new Prints();
+  /** The run of late frames: its last number, its length, and how many of them contradict what was seen. */
+  readonly #late = { seq: -1n, count: 0, contradictions: 0 };
 
   /**
    * Judge a frame and, unless it is a duplicate or late, take it as the last.
-   * @param ts - the batch's own time, in seconds; NaN if it could not be read
+   * @param ts - the batch's own time, in seconds
    * @param payload - for the fingerprint; only read
    */
   judge(seq: bigint, ts: number, payload: Uint8Array): Verdict {
     const print = fingerprint(payload);
     const verdict = this.#judge(seq, ts, print);
     if (verdict.kind === "duplicate" || verdict.kind === "late") return verdict;
-    if (verdict.kind === "restart") this.#count = 0;
-    this.#seqs[this.#count % RING] = seq;
-    this.#prints[this.#count % RING] = print;
-    this.#count++;
+    this.#late.count = this.#late.contradictions = 0;
+    if (verdict.kind === "restart") this.#prints.clear();
+    this.#prints.add(seq, print);
     this.last = seq;
     if (ts > this.#lastTs || verdict.kind === "restart") this.#lastTs = ts;
     return verdict;
@@ -54,19 +63,56 @@ export class SequenceTracker {
     if (last === undefined) return { kind: "first", lost: seq };
     if (seq === last + 1n) return { kind: "next", lost: 0n };
     if (seq > last) return { kind: "gap", lost: seq - last - 1n };
-    for (let i = Math.max(0, this.#count - RING); i < this.#count; i++)
-      if (this.#seqs[i % RING] === seq && this.#prints[i % RING] === print)
-        return { kind: "duplicate", lost: 0n };
-    // An old number with a new batch time is a new process. Batches of one process never go back in time, save by a
-    // clock set back: then the frame is taken for a late one, and the next restart or gap heals it.
-    return ts > this.#lastTs ? { kind: "restart", lost: seq } : { kind: "late", lost: 0n };
+    const before = this.#prints.of(seq);
+    if (before === print) return { kind: "duplicate", lost: 0n };
+    // Batches of one process never go back in time, save by a clock set back.
+    const restarted = ts > this.#lastTs || this.#isRestartBehind(seq, before !== undefined);
+    return restarted ? { kind: "restart", lost: seq } : { kind: "late", lost: 0n };
+  }
+
+  #isRestartBehind(seq: bigint, contradicts: boolean): boolean {
+    const run = this.#late;
+    if (seq !== run.seq + 1n) run.count = run.contradictions = 0;
+    run.seq = seq;
+    run.count++;
+    if (contradicts) run.contradictions++;
+    return run.contradictions >= CONTRADICTIONS_TO_RESTART || run.count >= LATE_TO_RESTART;
   }
 }
 
-/** FNV-1a over the length and up to 256 bytes spread over the payload: tells frames of one publisher apart. */
+/** Fingerprints of a process's first and last frames, by number. */
+class Prints {
+  readonly #seqs = new BigUint64Array(FIRST + LAST);
+  readonly #prints = new Uint32Array(FIRST + LAST);
+  #count = 0;
+
+  add(seq: bigint, print: number): void {
+    const at = this.#count < FIRST ? this.#count : FIRST + ((this.#count - FIRST) % LAST);
+    this.#seqs[at] = seq;
+    this.#prints[at] = print;
+    this.#count++;
+  }
+
+  of(seq: bigint): number | undefined {
+    const end = Math.min(this.#count, FIRST + LAST);
+    for (let at = 0; at < end; at++) if (this.#seqs[at] === seq) return this.#prints[at];
+    return undefined;
+  }
+
+  clear(): void {
+    this.#count = 0;
+  }
+}
+
+/**
+ * FNV-1a over the length, the first 64 bytes, which the batch time is among, and up to 256 more spread over the rest:
+ * tells frames of one publisher apart.
+ */
 function fingerprint(payload: Uint8Array): number {
-  const step = Math.max(1, Math.floor(payload.length / 256));
   let h = (0x811c9dc5 ^ payload.length) >>> 0;
-  for (let i = 0; i < payload.length; i += step) h = Math.imul(h ^ payload[i]!, 0x01000193);
+  const head = Math.min(64, payload.length);
+  for (let i = 0; i < head; i++) h = Math.imul(h ^ payload[i]!, 0x01000193);
+  const step = Math.max(1, Math.floor((payload.length - head) / 256));
+  for (let i = head; i < payload.length; i += step) h = Math.imul(h ^ payload[i]!, 0x01000193);
   return h >>> 0;
 }

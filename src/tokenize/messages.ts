@@ -51,7 +51,7 @@ export function templateMessages(messages: readonly ChatMessage[], format: Conte
 /**
  * @throws TypeError unless it is a non-empty array of objects with a `role`
  */
-export function checkMessages(messages: unknown): asserts messages is readonly ChatMessage[] {
+function checkMessages(messages: unknown): asserts messages is readonly ChatMessage[] {
   if (!Array.isArray(messages) || messages.length === 0)
     throw typeMistake("messages", "a non-empty array of messages", messages);
   for (const [index, message] of (messages as unknown[]).entries()) {

@@ -1,4 +1,4 @@
-import { encode } from "@msgpack/msgpack";
+import { decode, encode } from "@msgpack/msgpack";
 import { describe, expect, it } from "vitest";
 import { type Repair, RepairingFeed, type ReplayPolicy } from "../../src/events/repairing-feed.js";
 import type { ReplayedBatch } from "../../src/events/replay-client.js";
@@ -13,13 +13,14 @@ function frame(seq: number, born = 0): KvFrame {
 interface Asked {
   start: bigint;
   until: bigint;
-  batch(seq: number, born?: number): void;
+  /** What the feed says to it; `false`: no more. */
+  batch(seq: number, born?: number): unknown;
   end(): void;
   fail(): void;
   signal: AbortSignal;
 }
 
-/** A feed with an engine that answers when the test says so. */
+/** A feed with an engine that answers when the test says so. What comes out of its later life is marked: 3'. */
 function setUp(policy: ReplayPolicy = "full", maxHeldBytes = 1e6) {
   const out: string[] = [];
   const asked: Asked[] = [];
@@ -42,7 +43,10 @@ function setUp(policy: ReplayPolicy = "full", maxHeldBytes = 1e6) {
           fail: () => reject(new Error("no answer")),
         });
       }),
-    emit: ({ seq, topic }) => void out.push(`${seq}${topic === "kv@pod@model" ? "" : " without topic"}`),
+    emit: ({ seq, topic, payload }) => {
+      const [time] = decode(payload) as [number];
+      out.push(`${seq}${time >= 1000 ? "'" : ""}${topic === "kv@pod@model" ? "" : " without topic"}`);
+    },
     onRepair: (repair) => repairs.push(repair),
   });
   return { feed, out, asked, repairs, clock };
@@ -111,6 +115,20 @@ describe("a repairing feed", () => {
     expect(out.at(-1)).toBe("101");
   });
 
+  it("does not ask again for what it was not given: newer frames are out by then", async () => {
+    const { feed, out, asked, clock } = setUp();
+    feed.take(frame(5));
+    asked[0]!.fail();
+    await settle();
+    clock.now = 1500;
+    feed.take(frame(6));
+    expect(asked).toHaveLength(1);
+    expect(out).toEqual(["5", "6"]);
+    // A gap that comes later is asked for, and only that.
+    feed.take(frame(9));
+    expect(asked[1]).toMatchObject({ start: 6n, until: 9n });
+  });
+
   it("lets live frames go on when nobody answers, and does not ask again for a while", async () => {
     const { feed, out, asked, repairs, clock } = setUp();
     for (const seq of [0, 5]) feed.take(frame(seq));
@@ -141,9 +159,9 @@ describe("a repairing feed", () => {
     asked[0]!.batch(1, 1000);
     asked[0]!.end();
     await settle();
-    expect(out).toEqual(["0", "1", "2", "3", "0", "1", "2"]);
+    expect(out).toEqual(["0", "1", "2", "3", "0'", "1'", "2'"]);
     feed.take(frame(3, 1000));
-    expect(out.at(-1)).toBe("3");
+    expect(out.at(-1)).toBe("3'");
   });
 
   it("does not ask for a duplicate or late frame", () => {
@@ -184,5 +202,115 @@ describe("a repairing feed", () => {
     asked[0]!.batch(3);
     await settle();
     expect(out).toEqual(["0", "5"]);
+  });
+
+  it("asks nothing any more once it is closed, whatever is held or comes", async () => {
+    const { feed, out, asked } = setUp();
+    for (const seq of [0, 5, 9, 14]) feed.take(frame(seq));
+    feed.close();
+    expect(out).toEqual(["0", "5", "9", "14"]);
+    expect(feed.repairing).toBe(false);
+    feed.take(frame(20));
+    feed.take(frame(3, 1000));
+    feed.close();
+    await settle();
+    expect(asked).toHaveLength(1);
+    expect(out).toEqual(["0", "5", "9", "14", "20", "3'"]);
+  });
+
+  it("does not take what a restarted engine has under the numbers of a gap for the gap's frames", async () => {
+    const { feed, out, asked, repairs } = setUp();
+    for (const seq of [0, 1, 2, 6]) feed.take(frame(seq, seq === 6 ? 1000 : 0));
+    expect(asked[0]).toMatchObject({ start: 2n, until: 6n });
+    // Not the frame 2 that was seen: this is another process, whose first frames are missing too.
+    expect(asked[0]!.batch(2, 1000)).toBe(false);
+    asked[0]!.end();
+    await settle();
+    expect(asked[1]).toMatchObject({ start: 0n, until: 6n });
+    for (let seq = 0; seq < 6; seq++) asked[1]!.batch(seq, 1000);
+    asked[1]!.end();
+    await settle();
+    expect(out).toEqual(["0", "1", "2", ...Array.from({ length: 7 }, (_, seq) => `${seq}'`)]);
+    expect(repairs.map(({ state }) => state)).toEqual(["asking", "repaired"]);
+    expect(repairs.at(-1)).toMatchObject({ start: 0n, until: 6n, replayed: 6 });
+    feed.take(frame(7, 1000));
+    expect(out.at(-1)).toBe("7'");
+  });
+
+  it("lets the restart be seen where only gaps are wanted, and calls it no repair", async () => {
+    const { feed, out, asked, repairs } = setUp("gap-only");
+    for (const seq of [0, 1, 2, 6]) feed.take(frame(seq, seq === 6 ? 1000 : 0));
+    for (const seq of [2, 3, 4, 5]) asked[0]!.batch(seq, 1000);
+    asked[0]!.end();
+    await settle();
+    expect(out).toEqual(["0", "1", "2", "2'", "3'", "4'", "5'", "6'"]);
+    expect(asked).toHaveLength(1);
+    expect(repairs.at(-1)).toMatchObject({ state: "partly", start: 2n, replayed: 4 });
+  });
+
+  it.each([
+    ["does not answer", [], false],
+    ["has its first frames no more", [4, 5], true],
+    ["breaks off", [0, 1], false],
+  ] as const)("lets the restart be seen when the new process %s", async (_, has, ends) => {
+    const { feed, out, asked, repairs } = setUp();
+    for (const seq of [0, 1, 2, 6]) feed.take(frame(seq, seq === 6 ? 1000 : 0));
+    asked[0]!.batch(2, 1000);
+    asked[0]!.end();
+    await settle();
+    for (const seq of has) asked[1]!.batch(seq, 1000);
+    if (ends) asked[1]!.end();
+    else asked[1]!.fail();
+    await settle();
+    // An old number under a new batch time comes first of the new life, which is how its reader knows it.
+    const came = (has as readonly number[]).includes(0)
+      ? ["0'", "1'"]
+      : ["2'", ...has.map((seq) => `${seq}'`)];
+    expect(out).toEqual(["0", "1", "2", ...came, "6'"]);
+    expect(repairs.at(-1)).toMatchObject({ state: ends ? "partly" : "failed", start: 0n });
+  });
+
+  it("takes the first frame of a new life for what it is, and asks once", async () => {
+    const { feed, out, asked, repairs } = setUp();
+    feed.take(frame(0));
+    feed.take(frame(3, 1000));
+    for (const seq of [0, 1, 2]) asked[0]!.batch(seq, 1000);
+    asked[0]!.end();
+    await settle();
+    expect(out).toEqual(["0", "0'", "1'", "2'", "3'"]);
+    expect(asked).toHaveLength(1);
+    expect(repairs.at(-1)!.state).toBe("repaired");
+  });
+
+  it("leaves the gap where another life's frames say an older time: nobody could tell them from late ones", async () => {
+    const { feed, out, asked, repairs } = setUp();
+    for (const seq of [0, 1, 2]) feed.take(frame(seq, 1000));
+    feed.take(frame(6));
+    expect(asked[0]!.batch(2)).toBe(false);
+    asked[0]!.end();
+    await settle();
+    expect(out).toEqual(["0'", "1'", "2'", "6"]);
+    expect(asked).toHaveLength(1);
+    expect(repairs.at(-1)).toMatchObject({ state: "partly", replayed: 0 });
+  });
+
+  it("does not ask a restarted engine again once it is closed", async () => {
+    const { feed, out, asked } = setUp();
+    for (const seq of [0, 1, 2, 6]) feed.take(frame(seq, seq === 6 ? 1000 : 0));
+    asked[0]!.batch(2, 1000);
+    feed.close();
+    asked[0]!.end();
+    await settle();
+    expect(asked).toHaveLength(1);
+    expect(out).toEqual(["0", "1", "2", "6'"]);
+  });
+
+  it("does not call a replay with a hole in it a repair", async () => {
+    const { feed, asked, repairs } = setUp();
+    for (const seq of [0, 5]) feed.take(frame(seq));
+    for (const seq of [0, 1, 4]) asked[0]!.batch(seq);
+    asked[0]!.end();
+    await settle();
+    expect(repairs.at(-1)!.state).toBe("partly");
   });
 });

@@ -68,6 +68,15 @@ describe("asking for a replay", () => {
     ]);
   });
 
+  it("ends when it is told that no more is wanted", async () => {
+    const endpoint = await router(() => [batch(3), batch(4), batch(5)]);
+    const got: bigint[] = [];
+    const signal = new AbortController().signal;
+    const request = { endpoint, start: 3n, until: 100n, silenceMs: 2000, maxFrameBytes: 1024, curve: null };
+    await requestReplay({ ...request, signal }, (one) => got.push(one.seq) < 2);
+    expect(got).toEqual([3n, 4n]);
+  });
+
   it("ends at the end mark", async () => {
     const endpoint = await router(() => [batch(3), batch(4), end]);
     expect((await replay(endpoint, 3n, 100n)).map((one) => Number(one.seq))).toEqual([3, 4]);

@@ -157,6 +157,17 @@ describe("granularity.json", () => {
       for (const [size, view] of Object.entries(row.last_hash_view)) {
         const many = Number(size) / 16;
         expect(digests.filter((_, i) => (i + 1) % many === 0)).toEqual(view);
+        const coarse = await createBlockHasher({
+          algorithm: row.algo,
+          blockSize: Number(size),
+          hashBlockSize: 16,
+          seed: row.seed,
+        });
+        expect(split(coarse.hashTokens([...tokens, 1, 2, 3]), coarse.digestBytes)).toEqual(view);
+        const [first] = view;
+        expect(
+          split(coarse.hashTokens(tokens.slice(Number(size)), { parent: unhex(first!) }), coarse.digestBytes),
+        ).toEqual(view.slice(1));
         // An engine until v0.25 announced the concatenation: its last 8 bytes are the same key.
         const concatenated = row.concat_view_until_v0_25[size];
         if (concatenated !== undefined)

@@ -86,6 +86,12 @@ describe("blockExtraKeys", () => {
       TypeError,
       "cacheSalt",
     ],
+    [
+      "a salt that UTF-8 cannot encode",
+      () => blockExtraKeys({ cacheSalt: "a\udc00" }, 16, 16),
+      RangeError,
+      '"cacheSalt" expected text that UTF-8 can encode, as vLLM must to hash it, got a lone surrogate at index 1',
+    ],
     ["a negative count", () => blockExtraKeys({}, -1, 16), RangeError, "tokenCount"],
     ["a block size of 0", () => blockExtraKeys({}, 16, 0), RangeError, "blockSize"],
     ["an unknown era", () => blockExtraKeys({}, 16, 16, "offset" as never), TypeError, "offsets"],

@@ -218,6 +218,7 @@ describe("holding is bounded", () => {
       expect(indexer.stats().memory.usedBytes).toBeLessThan(20 * 2 ** 20);
     }
     expect(seq).toBeGreaterThan(10);
+    await indexer.settled();
     expect(indexer.pods()[0]).toMatchObject({ mode: "tokens", heldFrames: 0 });
   });
 

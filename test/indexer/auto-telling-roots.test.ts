@@ -52,25 +52,6 @@ describe("auto mode", () => {
     await indexer.close();
   });
 
-  it("does not take adapters' roots, whose path is not announced, for hashes of an unknown seed", async () => {
-    const codes: string[] = [];
-    const hash = { mode: "exact", algorithm: "sha256_cbor", seed: "42" } as const;
-    const indexer = await Indexer.create({ hash, onDiagnostic: ({ code }) => codes.push(code) });
-    for (let seq = 0; seq < 5; seq++)
-      indexer.apply(
-        storedFrame({
-          ...about,
-          seq,
-          at: seq,
-          seed: "other",
-          tokens: tokens.map((id) => id + seq),
-          extraKeys: Array(4).fill(["adapter"]),
-        }),
-      );
-    expect(codes).toEqual([]);
-    await indexer.close();
-  });
-
   it.each([
     [{ mode: "auto" }],
     [{ mode: "exact", algorithm: "sha256", seed: "0" }],

@@ -27,6 +27,23 @@ describe("the notice channel", () => {
     expect(indexer.diagnose()).toMatchObject([{ code: "topic-unusable", count: 4 }]);
   });
 
+  it("tells again what has become worse", async () => {
+    const { indexer, told } = await indexerOf({ hash: { mode: "tokens" } });
+    const bad = { type: "BlockStored" };
+    for (const [seq, event] of [
+      { type: "Unheard" },
+      { type: "Unheard" },
+      bad,
+      bad,
+      { type: "Unheard" },
+    ].entries())
+      indexer.apply(frame([event], { seq }));
+    expect(told.map(({ code, severity, count }) => [code, severity, count])).toEqual([
+      ["events-skipped", "info", 1],
+      ["events-skipped", "warning", 3],
+    ]);
+  });
+
   it("tells of each pod and rank by itself", async () => {
     const { indexer, told } = await indexerOf({ hash: { mode: "tokens" } });
     for (const pod of ["pod-a", "pod-b"])

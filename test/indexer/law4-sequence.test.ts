@@ -148,6 +148,15 @@ describe("a restart", () => {
     expect(indexer.diagnose().map(({ code }) => code)).toEqual(["engine-restarted"]);
   });
 
+  it("is seen where the new process's clock is behind, once a few of its frames contradict the old ones'", async () => {
+    const { indexer, codes } = await indexerOf({ hash });
+    for (let seq = 0; seq <= 5; seq++) indexer.apply(frame([stored(one, seq, seq + 1)], { seq }));
+    for (let seq = 0; seq < 4; seq++) indexer.apply(frame([stored(one, 0, 1)], { seq, ts: 10 + seq }));
+    expect(blocksOf(indexer, prompt)).toBe(1);
+    expect(status(indexer)).toMatchObject({ generation: 1, lateFrames: 2, complete: false, lastSeq: "3" });
+    expect(codes()).toEqual(["engine-restarted"]);
+  });
+
   it("the old process's frames that arrive after it are not applied", async () => {
     const { indexer } = await indexerOf({ hash });
     indexer.apply(frame([stored(one, 0, 3)], { seq: 7 }));

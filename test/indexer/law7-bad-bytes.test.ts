@@ -29,6 +29,24 @@ describe("bad events", () => {
     expect(told).toMatchObject([{ code: "events-skipped", severity: "warning", pod: "pod-a", count: 1 }]);
   });
 
+  it.each([
+    ["behind a clearing leaves history incomplete", [cleared, stored(one, 0, 2)], true, false],
+    ["before a clearing was made up for by it", [cleared], false, true],
+  ])("a bad event %s", async (_where, events, badLast, complete) => {
+    const { indexer } = await indexerOf({ hash });
+    const bad = stored(one, 2, 4, { block_hashes: "none" });
+    indexer.apply(frame(badLast ? [...events, bad] : [bad, ...events]));
+    expect(indexer.pods()[0]).toMatchObject({ complete });
+  });
+
+  it("a batch broken off behind a clearing leaves history incomplete", async () => {
+    const { indexer } = await indexerOf({ hash });
+    const { payload } = frame([cleared, stored(one, 0, 3)], { seq: 0, rank: null });
+    indexer.apply(raw(payload.slice(0, -40), 0));
+    expect(indexer.pods()[0]).toMatchObject({ complete: false });
+    expect(indexer.stats().events.cleared).toBe(1);
+  });
+
   it("an unknown event type is passed over without harm", async () => {
     const { indexer, told } = await indexerOf({ hash });
     indexer.apply(frame([{ type: "BlockInactive", block_hashes: [1] }, stored(one)]));

@@ -48,6 +48,46 @@ describe("a publisher's sequence", () => {
     }
   });
 
+  it("takes a run of batches that contradict what was seen for a restarted engine whose clock is behind", () => {
+    const tracker = seen(100, 300);
+    for (const n of [100, 101])
+      expect(tracker.judge(BigInt(n), n - 90, payload(n + 1000)).kind, String(n)).toBe("late");
+    expect(tracker.judge(102n, 12, payload(1102))).toEqual({ kind: "restart", lost: 102n });
+    expect(tracker.judge(103n, 13, payload(1103)).kind).toBe("next");
+    expect(tracker.judge(300n, 300, payload(300)).kind).toBe("gap"); // the old life's frames are forgotten
+  });
+
+  it("knows the first frames of a long life by heart, so that the next one is known by its own", () => {
+    const tracker = seen(0, 5000);
+    expect(tracker.judge(0n, -3, payload(9000)).kind).toBe("late");
+    expect(tracker.judge(1n, -2, payload(9001)).kind).toBe("late");
+    expect(tracker.judge(2n, -1, payload(9002)).kind).toBe("restart");
+  });
+
+  it("takes a long run of late frames for one, whatever their numbers were before", () => {
+    const tracker = seen(5000, 5100);
+    for (let n = 10; n < 41; n++) expect(tracker.judge(BigInt(n), n, payload(n)).kind).toBe("late");
+    expect(tracker.judge(41n, 41, payload(41)).kind).toBe("restart");
+  });
+
+  it.each([
+    ["now and then", [3, 9, 4, 11, 2]],
+    ["backwards", [9, 8, 7, 6, 5, 4]],
+  ])("a dead process's frames that come %s after its successor's are late ones", (_how, numbers) => {
+    const tracker = seen(0, 20);
+    for (const n of numbers) expect(tracker.judge(BigInt(n), n - 50, payload(n + 700)).kind).toBe("late");
+    expect(tracker.judge(21n, 21, payload(21)).kind).toBe("next");
+  });
+
+  it("a run is broken by a frame that goes on where the last one was", () => {
+    const tracker = seen(0, 20);
+    for (let n = 0; n < 12; n += 2) {
+      expect(tracker.judge(BigInt(n), n - 50, payload(n + 700)).kind).toBe("late");
+      expect(tracker.judge(BigInt(n + 1), n - 49, payload(n + 701)).kind).toBe("late");
+      expect(tracker.judge(BigInt(21 + n / 2), 21 + n, payload(21 + n)).kind).toBe("next");
+    }
+  });
+
   it("does not know the frames of a life before", () => {
     const tracker = seen(0, 4);
     tracker.judge(0n, 100, payload(50));
