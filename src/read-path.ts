@@ -2,7 +2,8 @@
  * The read path: tokens → block keys → lookup → scores.
  *
  * A prompt is hashed once per key class of its candidates, a stretch of blocks at a time, each looked up before the
- * next is hashed: a prompt that nobody holds costs one short stretch, however long it is.
+ * next is hashed: a prompt that nobody holds costs one short stretch, however long it is. Only where a later block would
+ * imply the earlier ones (a candidate of exact keys and incomplete history) is it walked on.
  * @module
  */
 import { type BlockIndex, OTHER_TIER_WEIGHT, type Tiers } from "./block-index/index.js";

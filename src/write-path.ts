@@ -7,7 +7,7 @@
 import { Backlog } from "./backlog.js";
 import type { BlockIndex, Tiers } from "./block-index/index.js";
 import type { Diagnostics } from "./diagnostics.js";
-import { checkInteger, typeMistake } from "./errors.js";
+import { checkInteger, rangeMistake, typeMistake } from "./errors.js";
 import { EventWriter } from "./event-writer.js";
 import { decodeEventBatch, type EventBatch, type KvEvent, parseTopic } from "./events/index.js";
 import { IdentityFinder } from "./identity-finder.js";
@@ -273,8 +273,9 @@ function checkFrame(frame: KvFrame): void {
   if (typeof topic !== "string") throw typeMistake("frame.topic", "string", topic);
   if (typeof seq !== "bigint") throw typeMistake("frame.seq", "bigint", seq);
   if (!(payload instanceof Uint8Array)) throw typeMistake("frame.payload", "Uint8Array", payload);
-  if (!Number.isFinite(receivedAt))
+  if (typeof receivedAt !== "number")
     throw typeMistake("frame.receivedAt", "milliseconds as a number", receivedAt);
+  if (!Number.isFinite(receivedAt)) throw rangeMistake("frame.receivedAt", "finite milliseconds", receivedAt);
   if (pod !== undefined && typeof pod !== "string") throw typeMistake("frame.pod", "string", pod);
   if (model !== undefined && typeof model !== "string") throw typeMistake("frame.model", "string", model);
   if (dataParallelRank !== undefined)

@@ -83,8 +83,39 @@ describe("storedFrame", () => {
     [{ ...prompt, pod: "a@b" }, '"pod" expected'],
     [{ ...prompt, model: undefined }, '"model" expected'],
     [{ ...prompt, hash: "sha265" }, 'did you mean "sha256"?'],
+    [{ ...prompt, fromBlock: -1 }, '"fromBlock" expected integer 0 … 5, got -1'],
+    [{ ...prompt, fromBlock: 6 }, '"fromBlock" expected integer 0 … 5, got 6'],
+    [{ ...prompt, fromBlock: 0.5 }, '"fromBlock" expected integer 0 … 5, got 0.5'],
+    [{ ...prompt, fromBlock: "1" }, '"fromBlock" expected integer 0 … 5, got "1"'],
+    [{ ...prompt, seq: 1.5 }, '"seq" expected integer >= 0, got 1.5'],
+    [{ ...prompt, seq: -1n }, '"seq" expected bigint 0 … 2^64-1, got -1n'],
+    [{ ...prompt, seq: 2n ** 64n }, '"seq" expected bigint 0 … 2^64-1'],
+    [{ ...prompt, seq: "1" }, '"seq" expected integer or bigint, got "1"'],
+    [{ ...prompt, at: Number.NaN }, '"at" expected milliseconds since the epoch, got NaN'],
+    [{ ...prompt, at: "now" }, '"at" expected milliseconds since the epoch, got "now"'],
+    [{ ...prompt, dataParallelRank: -1 }, '"dataParallelRank" expected integer 0 … 4294967295, got -1'],
+    [{ ...prompt, medium: 5 }, '"medium" expected non-empty string, got 5'],
   ])("refuses mistakes", (options, message) => {
-    expect(() => storedFrame(options as never)).toThrow(message);
+    for (const make of [storedFrame, removedFrame]) {
+      expect(() => make(options as never)).toThrow(message);
+      expect(() => make(options as never)).toThrow(/^"/);
+    }
+  });
+
+  it("refuses a wrong type as a TypeError and a wrong value as a RangeError", () => {
+    for (const wrong of [{ fromBlock: "1" }, { seq: "1" }, { at: "now" }, { dataParallelRank: "0" }])
+      expect(() => storedFrame({ ...prompt, ...wrong } as never)).toThrow(TypeError);
+    for (const wrong of [{ fromBlock: 9 }, { seq: 1.5 }, { seq: -1n }, { at: Infinity }])
+      expect(() => removedFrame({ ...prompt, ...wrong })).toThrow(RangeError);
+    expect(() => clearedFrame({ ...of, seq: 1.5 })).toThrow('"seq" expected integer >= 0, got 1.5');
+  });
+
+  it("takes a prompt without a full block, as a frame that announces nothing", () => {
+    const [, [event]] = batch(storedFrame({ ...prompt, tokens: [1, 2, 3] }));
+    expect(event!["block_hashes"]).toEqual([]);
+    expect(() => storedFrame({ ...prompt, tokens: [1, 2, 3], fromBlock: 1 })).toThrow(
+      '"fromBlock" expected 0 (the prompt has no full block), got 1',
+    );
   });
 });
 

@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import { type Engine, startEngine } from "../engine/engine.js";
 import { qwen3Directory } from "../engine/qwen3.js";
 import { loadTokenizer } from "../engine/tokenizer.js";
+import { integer, runCommand } from "../mini-gateway/command-line.js";
 import type { WorkerAnswer } from "./worker.js";
 import { Workers } from "./workers.js";
 
@@ -27,15 +28,19 @@ const MODEL = "Qwen/Qwen3-0.6B";
 const PROMPTS = ["A worker is asked. ".repeat(40), "Another one answers the same. ".repeat(60)] as const;
 const PATIENCE_MS = 30_000;
 
-const { values } = parseArgs({
-  options: {
-    help: { type: "boolean", short: "h" },
-    workers: { type: "string", default: "3" },
-    port: { type: "string", default: "0" },
-  },
+await runCommand(async () => {
+  const { values } = parseArgs({
+    options: {
+      help: { type: "boolean", short: "h" },
+      workers: { type: "string", default: "3" },
+      port: { type: "string", default: "0" },
+    },
+  });
+  if (!values.help)
+    return main(integer("workers", values.workers, 1, 64), integer("port", values.port, 0, 65_535));
+  process.stdout.write(HELP);
+  return true;
 });
-if (values.help) process.stdout.write(HELP);
-else process.exitCode = (await main(Number(values.workers), Number(values.port))) ? 0 : 1;
 
 async function main(count: number, port: number): Promise<boolean> {
   const tokenizer = await loadTokenizer(qwen3Directory());

@@ -5,7 +5,7 @@
 import { once } from "node:events";
 import { parseArgs } from "node:util";
 import { HASH_ALGORITHMS } from "kvblock/hash";
-import { messageOf } from "../mini-gateway/pods.js";
+import { integer, oneOf, runCommand } from "../mini-gateway/command-line.js";
 import { MISTAKES } from "./breaks.js";
 import { runDemo } from "./demo.js";
 import type { EngineHash, Fleet } from "./fleet.js";
@@ -29,12 +29,7 @@ const HELP = `The llm-d quickstart, on two fake vLLM engines and examples/mini-g
   --keep                serve on until Ctrl-C, with commands to try
 `;
 
-try {
-  process.exitCode = (await main()) ? 0 : 1;
-} catch (error) {
-  console.error(messageOf(error));
-  process.exitCode = 1;
-}
+await runCommand(main);
 
 async function main(): Promise<boolean> {
   const { values } = parseArgs({
@@ -88,16 +83,4 @@ Serving until Ctrl-C. To try:
 
 The gateway's log:`);
   await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
-}
-
-function integer(name: string, value: string, min: number, max: number): number {
-  const number = Number(value);
-  if (!/^\d+$/.test(value) || number < min || number > max)
-    throw new Error(`--${name} expected a number from ${min} to ${max}, got ${value}`);
-  return number;
-}
-
-function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
-  if (allowed.includes(value as T)) return value as T;
-  throw new Error(`--${name} expected one of ${allowed.join(", ")}, got ${value}`);
 }

@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { HASH_ALGORITHMS } from "kvblock/hash";
+import { integer, oneOf, runCommand } from "../mini-gateway/command-line.js";
 import { startEngine } from "./engine.js";
 import { qwen3Directory } from "./qwen3.js";
 import { loadTokenizer } from "./tokenizer.js";
@@ -22,6 +23,7 @@ const HELP = `A fake vLLM engine: real tokenizer, prefix cache and KV events; th
   --events-port PORT        bind KV events here (5557)
   --events-endpoint URL     connect to a subscriber's bound socket instead
   --replay-port PORT        bind the replay socket here (5558)
+  --buffer-steps N          past batches that a replay can reach (10000)
   --topic-pod NAME          pod in the topic kv@<pod>@<model> (<host>:<port>)
   --empty-topic             publish under the empty topic, as vLLM does by default
   --block-size N            tokens per block (16)
@@ -36,71 +38,82 @@ const HELP = `A fake vLLM engine: real tokenizer, prefix cache and KV events; th
   --decode-ms N             one decode step (5)
 `;
 
-const { values } = parseArgs({
-  options: {
-    help: { type: "boolean", short: "h" },
-    model: { type: "string", default: "Qwen/Qwen3-0.6B" },
-    tokenizer: { type: "string", default: qwen3Directory() },
-    lora: { type: "string", multiple: true },
-    host: { type: "string" },
-    port: { type: "string", default: "8001" },
-    "events-port": { type: "string", default: "5557" },
-    "events-endpoint": { type: "string" },
-    "replay-port": { type: "string", default: "5558" },
-    "topic-pod": { type: "string" },
-    "empty-topic": { type: "boolean", default: false },
-    "block-size": { type: "string" },
-    "num-blocks": { type: "string" },
-    "max-model-len": { type: "string" },
-    hash: { type: "string" },
-    seed: { type: "string" },
-    era: { type: "string" },
-    "byte-hashes": { type: "boolean", default: false },
-    rank: { type: "string" },
-    "prefill-rate": { type: "string", default: "8000" },
-    "decode-ms": { type: "string", default: "5" },
-  },
-});
+const PORT = [0, 65_535] as const;
+const COUNT = [1, 2 ** 31] as const;
 
-if (values.help) {
-  process.stdout.write(HELP);
-} else {
-  const engine = await startEngine({
+await runCommand(async () => {
+  const { values } = parseArgs({
+    options: {
+      help: { type: "boolean", short: "h" },
+      model: { type: "string", default: "Qwen/Qwen3-0.6B" },
+      tokenizer: { type: "string", default: qwen3Directory() },
+      lora: { type: "string", multiple: true },
+      host: { type: "string" },
+      port: { type: "string", default: "8001" },
+      "events-port": { type: "string", default: "5557" },
+      "events-endpoint": { type: "string" },
+      "replay-port": { type: "string", default: "5558" },
+      "buffer-steps": { type: "string" },
+      "topic-pod": { type: "string" },
+      "empty-topic": { type: "boolean", default: false },
+      "block-size": { type: "string" },
+      "num-blocks": { type: "string" },
+      "max-model-len": { type: "string" },
+      hash: { type: "string" },
+      seed: { type: "string" },
+      era: { type: "string" },
+      "byte-hashes": { type: "boolean", default: false },
+      rank: { type: "string" },
+      "prefill-rate": { type: "string", default: "8000" },
+      "decode-ms": { type: "string", default: "5" },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  const number = (name: NumberOption, [min, max]: readonly [number, number]): number | undefined => {
+    const value = values[name];
+    return value === undefined ? undefined : integer(name, value, min, max);
+  };
+  const options = {
     model: values.model,
-    tokenizer: await loadTokenizer(values.tokenizer),
     loras: values.lora,
     host: values.host,
-    port: integer("port"),
-    eventsPort: integer("events-port"),
+    port: number("port", PORT),
+    eventsPort: number("events-port", PORT),
     eventsEndpoint: values["events-endpoint"],
-    replayPort: integer("replay-port"),
+    replayPort: number("replay-port", PORT),
+    bufferSteps: number("buffer-steps", COUNT),
     topicPod: values["topic-pod"],
-    topic: values["empty-topic"] ? "empty" : "pod-model",
-    blockSize: integer("block-size"),
-    numBlocks: integer("num-blocks"),
-    maxModelLen: integer("max-model-len"),
-    hashAlgorithm: oneOf("hash", ALGORITHMS),
+    topic: values["empty-topic"] ? ("empty" as const) : ("pod-model" as const),
+    blockSize: number("block-size", COUNT),
+    numBlocks: number("num-blocks", COUNT),
+    maxModelLen: number("max-model-len", COUNT),
+    hashAlgorithm: values.hash === undefined ? undefined : oneOf("hash", values.hash, ALGORITHMS),
     seed: values.seed,
-    era: oneOf("era", WIRE_ERAS),
+    era: values.era === undefined ? undefined : oneOf("era", values.era, WIRE_ERAS),
     intHashes: !values["byte-hashes"],
-    dataParallelRank: integer("rank"),
-    timing: { prefillTokensPerSecond: integer("prefill-rate")!, decodeStepMs: integer("decode-ms")! },
-  });
+    dataParallelRank: number("rank", [0, 2 ** 32 - 1]),
+    timing: {
+      prefillTokensPerSecond: number("prefill-rate", COUNT)!,
+      decodeStepMs: number("decode-ms", [0, 3_600_000])!,
+    },
+  };
+  const engine = await startEngine({ ...options, tokenizer: await loadTokenizer(values.tokenizer) });
   const { url, eventsEndpoint, replayEndpoint } = engine;
   console.log(JSON.stringify({ url, pod: engine.pod, eventsEndpoint, replayEndpoint }));
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void engine.close());
-}
+});
 
-function integer(name: keyof typeof values): number | undefined {
-  const value = values[name];
-  if (value === undefined) return undefined;
-  if (typeof value !== "string" || !/^\d+$/.test(value))
-    throw new Error(`--${name} expected a number, got ${value}`);
-  return Number(value);
-}
-
-function oneOf<T extends string>(name: keyof typeof values, allowed: readonly T[]): T | undefined {
-  const value = values[name];
-  if (value === undefined || allowed.includes(value as T)) return value as T | undefined;
-  throw new Error(`--${name} expected one of ${allowed.join(", ")}, got ${value}`);
-}
+type NumberOption =
+  | "port"
+  | "events-port"
+  | "replay-port"
+  | "buffer-steps"
+  | "block-size"
+  | "num-blocks"
+  | "max-model-len"
+  | "rank"
+  | "prefill-rate"
+  | "decode-ms";

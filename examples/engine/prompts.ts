@@ -3,6 +3,7 @@
  * @module
  */
 import type { TokenIds, Tokenizer } from "kvblock";
+import { blockExtraKeys } from "kvblock/hash";
 import { type ScoreInput, scoreInputFromOpenAI, truncateTokens } from "kvblock/tokenize";
 import type { CacheRequest } from "./block-manager.js";
 import { badRequest } from "./http.js";
@@ -22,6 +23,8 @@ export async function readPrompts(
     if ((input.kind === "chat") !== (endpoint === "chat"))
       throw new Error(`the body has no "${endpoint === "chat" ? "messages" : "prompt"}"`);
     const { cacheSalt, readsPrefixCache, truncation } = input;
+    // A salt that cannot be hashed is the request's fault, and not found out in the middle of a step.
+    blockExtraKeys({ cacheSalt }, 0, 1);
     return (await tokenize(tokenizer, input)).map((all) => {
       const tokens = truncateTokens(all, truncation);
       if (tokens.length === 0) throw new Error("the prompt has no tokens");

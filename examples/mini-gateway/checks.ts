@@ -38,11 +38,31 @@ export const httpUrl: Check<string> = (value, at) => {
   return isPlain && /^https?:$/.test(url.protocol) ? url.origin : fail(at, expected, value);
 };
 
-/** A ZeroMQ address; what is wrong inside it is told when the socket is opened. */
-export const zmqEndpoint: Check<string> = (value, at) =>
-  typeof value === "string" && /^(tcp|ipc|inproc):\/\/./.test(value)
-    ? value
-    : fail(at, "a ZeroMQ endpoint such as tcp://host:5557", value);
+/** A ZeroMQ address as kvblock takes it: checked here, so that the message can say which of the config it is. */
+export const zmqEndpoint: Check<string> = (value, at) => {
+  const [, host, port] = tcpEndpoint(value);
+  const isTcp = host !== undefined && host !== "*" && Number(port) >= 1 && Number(port) <= 65_535;
+  return isTcp || isLocalEndpoint(value)
+    ? (value as string)
+    : fail(at, "a ZeroMQ endpoint to connect to such as tcp://host:5557", value);
+};
+
+/** The same to bind: of any interface, and of any port (`0` or `*`). */
+export const zmqBindEndpoint: Check<string> = (value, at) => {
+  const [, host, port] = tcpEndpoint(value);
+  const isTcp = host !== undefined && (port === "*" || Number(port) <= 65_535);
+  return isTcp || isLocalEndpoint(value)
+    ? (value as string)
+    : fail(at, "a ZeroMQ endpoint to bind such as tcp://0.0.0.0:5557", value);
+};
+
+function tcpEndpoint(value: unknown): readonly (string | undefined)[] {
+  return (typeof value === "string" && /^tcp:\/\/(.+):(\d+|\*)$/.exec(value)) || [];
+}
+
+function isLocalEndpoint(value: unknown): boolean {
+  return typeof value === "string" && /^(ipc|inproc):\/\/./.test(value);
+}
 
 export function oneOf<T extends string>(...allowed: readonly T[]): Check<T> {
   return (value, at) =>

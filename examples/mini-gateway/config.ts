@@ -19,6 +19,7 @@ import {
   orNull,
   record,
   text,
+  zmqBindEndpoint,
   zmqEndpoint,
 } from "./checks.js";
 
@@ -58,6 +59,7 @@ const pod = object({
   name: optional(text, undefined),
   model: optional(text, undefined),
   events: optional(zmqEndpoint, undefined),
+  replay: optional(zmqEndpoint, undefined),
 });
 
 const gateway = object({
@@ -67,7 +69,7 @@ const gateway = object({
   metricsPort: optional(orNull(port), 9090),
   models: record(model),
   pods: list(pod, 1),
-  bindEvents: optional(zmqEndpoint, undefined),
+  bindEvents: optional(zmqBindEndpoint, undefined),
   scoreTimeoutMs: optional(milliseconds, 50),
   overloadMargin: optional(integer(0), 8),
   connectTimeoutMs: optional(milliseconds, 2000),
@@ -87,6 +89,8 @@ export interface PodConfig {
   /** The base model that it serves. */
   readonly model: string;
   readonly events: string | undefined;
+  /** Where it can be asked for events that were missed. */
+  readonly replay: string | undefined;
 }
 
 export type GatewayConfig = Omit<ReturnType<typeof gateway>, "pods"> & {
@@ -106,7 +110,7 @@ export function checkConfig(value: unknown): GatewayConfig {
     "models",
     Object.entries(config.models).flatMap(([name, { aliases, loras }]) => [name, ...aliases, ...loras]),
   );
-  const pods = config.pods.map(({ url, name, model, events }, i) => {
+  const pods = config.pods.map(({ url, name, model, events, replay }, i) => {
     if (model === undefined && models.length > 1)
       throw new ConfigError(`pods[${i}].model expected one of ${models.join(", ")}, got nothing`);
     if (model !== undefined && !models.includes(model))
@@ -115,7 +119,11 @@ export function checkConfig(value: unknown): GatewayConfig {
       throw new ConfigError(
         `pods[${i}].events expected the endpoint of its events, or bindEvents for all pods to connect to`,
       );
-    return { url, name: name ?? new URL(url).host, model: model ?? models[0]!, events };
+    if (replay !== undefined && events === undefined)
+      throw new ConfigError(
+        `pods[${i}].replay expected pods[${i}].events beside it: of what connects to bindEvents it is not known who it is`,
+      );
+    return { url, name: name ?? new URL(url).host, model: model ?? models[0]!, events, replay };
   });
   checkDistinct(
     "pods",

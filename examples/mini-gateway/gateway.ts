@@ -6,16 +6,17 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { formatMetricsBeat, Indexer, type Subscription, type Tokenizer } from "kvblock";
-import { createHuggingFaceTokenizer } from "kvblock/tokenize";
 import type { GatewayConfig } from "./config.js";
+import { followEvents } from "./events.js";
 import { ApiError, closed, listen, parseBody, readBody, send, sendJson, withModel } from "./http.js";
-import { createLog, type Log } from "./log.js";
+import { createLog, type Log, messageOf } from "./log.js";
 import { GatewayMetrics } from "./metrics.js";
 import { mergedModels } from "./model-list.js";
 import { ModelNames, type ResolvedModel } from "./model-names.js";
-import { messageOf, type Pick, type Pod, Pods } from "./pods.js";
+import { type Pick, type Pod, Pods } from "./pods.js";
 import { endToEnd, relay, Upstream } from "./proxy.js";
 import { NOTHING_KNOWN, type Scoring, score } from "./scoring.js";
+import { loadTokenizers } from "./tokenizers.js";
 import { UsageReader } from "./usage.js";
 
 export interface GatewayOptions {
@@ -39,14 +40,11 @@ interface Request {
 /** Start a gateway; it serves when the promise resolves. */
 export async function startGateway(config: GatewayConfig, options: GatewayOptions = {}): Promise<Gateway> {
   const log = createLog(options.write ?? console.log);
-  const tokenizers: Record<string, Tokenizer> = { ...options.tokenizers };
-  for (const [name, { tokenizer }] of Object.entries(config.models))
-    if (tokenizer !== undefined) tokenizers[name] = await createHuggingFaceTokenizer(tokenizer);
   const indexer = await Indexer.create({
     models: Object.fromEntries(
       Object.entries(config.models).map(([name, { tokenizer: _, ...model }]) => [name, model]),
     ),
-    tokenizers,
+    tokenizers: { ...options.tokenizers, ...(await loadTokenizers(config)) },
     onDiagnostic: ({ code, severity, message, fix }) =>
       log(
         severity === "info" ? "INFO" : severity === "warning" ? "WARN" : "ERROR",
@@ -74,7 +72,7 @@ export class Gateway {
   readonly #metrics: GatewayMetrics;
   readonly #upstream: Upstream;
   readonly #names: ModelNames;
-  readonly #subscriptions: Subscription[] = [];
+  #subscriptions: readonly Subscription[] = [];
   readonly #api: Server;
   readonly #admin: Server;
   #beat: NodeJS.Timeout | undefined;
@@ -99,13 +97,9 @@ export class Gateway {
   }
 
   async start(): Promise<void> {
-    const { host, port, metricsHost, metricsPort, bindEvents, pods, beatIntervalMs } = this.#config;
-    // Events first: what an engine announces before we listen is never said again.
-    if (bindEvents !== undefined)
-      this.#subscriptions.push(await this.indexer.subscribe({ endpoint: bindEvents, bind: true }));
-    for (const { events, name, model } of pods)
-      if (events !== undefined)
-        this.#subscriptions.push(await this.indexer.subscribe({ endpoint: events, pod: name, model }));
+    const { host, port, metricsHost, metricsPort, pods, beatIntervalMs } = this.#config;
+    // Events first: without a replay endpoint, what an engine announces before we listen is never said again.
+    this.#subscriptions = await followEvents(this.indexer, this.#config);
     if (metricsPort !== null) this.metricsUrl = await listen(this.#admin, metricsPort, metricsHost);
     await this.#pods.watch();
     this.url = await listen(this.#api, port, host);

@@ -1,5 +1,5 @@
 /**
- * Log lines: `2026-01-31T12:00:00.000Z  INFO  gateway  Got pod scores {"x-request-id": "…", "scores": null}`.
+ * Log lines, and errors in words: `2026-01-31T12:00:00.000Z  INFO  gateway  Got pod scores {"x-request-id": "…", "scores": null}`.
  * @module
  */
 
@@ -22,4 +22,15 @@ export function spacedJson(value: unknown): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
   const fields = Object.entries(value).filter(([, field]) => field !== undefined);
   return `{${fields.map(([name, field]) => `${JSON.stringify(name)}: ${spacedJson(field)}`).join(", ")}}`;
+}
+
+/** An error's message, and its cause's where that adds something: fetch says no more than "fetch failed" by itself. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const own = error.message || (error as { code?: string }).code || error.name;
+  if (error.cause === undefined) return own;
+  const cause = messageOf(error.cause);
+  // "ENOENT: no such file or directory, stat '/x'": what is between is often what was made the message around it.
+  const told = /^[A-Z]+: (.+), \w+/.exec(cause)?.[1] ?? cause;
+  return own.includes(told) ? own : `${own}: ${cause}`;
 }

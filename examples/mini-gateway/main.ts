@@ -2,12 +2,11 @@
  * The gateway as a process: `tsx --tsconfig examples/tsconfig.json examples/mini-gateway/main.ts --help`.
  * @module
  */
-import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { ConfigError } from "./checks.js";
+import { CommandLineError, integer, runCommand } from "./command-line.js";
 import { checkConfig } from "./config.js";
 import { startGateway } from "./gateway.js";
-import { messageOf } from "./pods.js";
+import { readJsonFile } from "./json-file.js";
 
 const HELP = `A router for vLLM pods that sends each request where most of its prompt is cached.
 
@@ -18,7 +17,7 @@ const HELP = `A router for vLLM pods that sends each request where most of its p
 SIGTERM drains: no new requests, those under way are finished.
 `;
 
-try {
+await runCommand(async () => {
   const { values } = parseArgs({
     options: {
       help: { type: "boolean", short: "h" },
@@ -27,19 +26,16 @@ try {
       check: { type: "boolean" },
     },
   });
-  if (values.help) process.stdout.write(HELP);
-  else await run(values);
-} catch (error) {
-  console.error(error instanceof Error ? messageOf(error) : error);
-  process.exitCode = 1;
-}
-
-async function run(values: { config?: string; port?: string; check?: boolean }): Promise<void> {
-  if (values.config === undefined) throw new ConfigError("--config expected a file; see --help");
-  const json: unknown = JSON.parse(await readFile(values.config, "utf8"));
-  const config = checkConfig(
-    values.port === undefined ? json : { ...(json as object), port: Number(values.port) },
-  );
+  if (values.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  if (values.config === undefined) throw new CommandLineError("--config expected a file; see --help");
+  const port = values.port === undefined ? {} : { port: integer("port", values.port, 0, 65_535) };
+  const json = await readJsonFile(values.config);
+  // What is no object is left to the check to refuse.
+  const isObject = typeof json === "object" && json !== null && !Array.isArray(json);
+  const config = checkConfig(isObject ? { ...json, ...port } : json);
   if (values.check) {
     console.log(`${values.config}: ok`);
     return;
@@ -47,4 +43,4 @@ async function run(values: { config?: string; port?: string; check?: boolean }):
   const gateway = await startGateway(config);
   // The second signal ends the process at once: its handler is gone by then.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void gateway.close());
-}
+});

@@ -6,7 +6,7 @@
  * @module
  */
 import type { GatewayConfig, PodConfig } from "./config.js";
-import type { Log } from "./log.js";
+import { type Log, messageOf } from "./log.js";
 
 export class Pod {
   readonly name: string;
@@ -117,11 +117,4 @@ export class Pods implements Iterable<Pod> {
       this.eject(pod, error);
     }
   }
-}
-
-/** An error's message, and its cause's: fetch says no more than "fetch failed" by itself. */
-export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const own = error.message || (error as { code?: string }).code || error.name;
-  return error.cause === undefined ? own : `${own}: ${messageOf(error.cause)}`;
 }

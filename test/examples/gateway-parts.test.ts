@@ -23,7 +23,18 @@ describe("config", () => {
 
   it("accepts the example beside it", () => {
     const example = new URL("../../examples/mini-gateway/config.example.json", import.meta.url);
-    expect(checkConfig(JSON.parse(readFileSync(example, "utf8"))).pods).toHaveLength(2);
+    expect(checkConfig(JSON.parse(readFileSync(example, "utf8"))).pods).toMatchObject([
+      { events: "tcp://10.0.0.11:5557", replay: "tcp://10.0.0.11:5558" },
+      { events: "tcp://10.0.0.12:5557", replay: "tcp://10.0.0.12:5558" },
+    ]);
+  });
+
+  it("takes every kind of endpoint that kvblock takes", () => {
+    const events = ["tcp://[::1]:5557", "tcp://host.example:1", "ipc:///run/kv.sock", "inproc://engine"];
+    const pods = events.map((endpoint, i) => ({ url: `http://pod-${i}`, events: endpoint }));
+    expect(checkConfig({ ...CONFIG, pods }).pods.map((pod) => pod.events)).toEqual(events);
+    for (const bindEvents of ["tcp://*:5557", "tcp://0.0.0.0:*", "tcp://eth0:0", "ipc:///run/kv.sock"])
+      expect(checkConfig({ ...CONFIG, bindEvents }).bindEvents).toBe(bindEvents);
   });
 
   it.each([
@@ -44,6 +55,28 @@ describe("config", () => {
     [
       { ...CONFIG, pods: [{ url: POD.url }] },
       "pods[0].events expected the endpoint of its events, or bindEvents",
+    ],
+    ...["tcp://10.0.0.1:port", "tcp://10.0.0.1", "tcp://10.0.0.1:0", "tcp://*:5557", "tcp://:5557"].map(
+      (events): [object, string] => [
+        { ...CONFIG, pods: [{ ...POD, events }] },
+        `pods[0].events expected a ZeroMQ endpoint to connect to such as tcp://host:5557, got "${events}"`,
+      ],
+    ),
+    [
+      { ...CONFIG, pods: [POD, { url: "http://b", events: "tcp://b:70000" }] },
+      'pods[1].events expected a ZeroMQ endpoint to connect to such as tcp://host:5557, got "tcp://b:70000"',
+    ],
+    [
+      { ...CONFIG, bindEvents: "tcp://0.0.0.0:x" },
+      'bindEvents expected a ZeroMQ endpoint to bind such as tcp://0.0.0.0:5557, got "tcp://0.0.0.0:x"',
+    ],
+    [
+      { ...CONFIG, pods: [{ ...POD, replay: "10.0.0.1:5558" }] },
+      "pods[0].replay expected a ZeroMQ endpoint to connect to",
+    ],
+    [
+      { ...CONFIG, bindEvents: "tcp://*:5557", pods: [{ url: POD.url, replay: "tcp://10.0.0.1:5558" }] },
+      "pods[0].replay expected pods[0].events beside it: of what connects to bindEvents it is not known who it is",
     ],
     [{ ...CONFIG, pods: [POD, POD] }, "pods expected different names, got 10.0.0.1:8000 twice"],
     [{ ...CONFIG, pods: [{ ...POD, model: "x" }] }, "pods[0].model expected one of base, got x"],

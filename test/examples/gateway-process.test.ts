@@ -59,6 +59,6 @@ it("checks a config without serving, and tells a port that is no number", async 
   });
   const { code, output } = await runExample("mini-gateway/main.ts", "--config", config, "--port", "http")
     .ended;
-  expect(output.trim()).toBe("port expected an integer from 0 to 65535, got NaN");
+  expect(output.trim()).toBe("--port expected an integer from 0 to 65535, got http; see --help");
   expect(code).toBe(1);
 }, 60_000);
