@@ -1,21 +1,25 @@
 /**
- * Publishers whose hashing is known by now and whose held frames are being applied, a slice in each turn of the event
- * loop.
+ * Publishers whose held frames are being applied, a slice in each turn of the event loop.
  * @module
  */
-
+import type { EventBatch } from "./events/index.js";
 import type { HeldFrame } from "./publisher/index.js";
 import type { Publisher } from "./publisher-state.js";
 
-/** Payload bytes that are applied at once: about 4 ms of them. */
-const SLICE_BYTES = 256 * 1024;
+/** Applies a frame, pausing after each stretch of about a millisecond. */
+type Apply = (publisher: Publisher, frame: HeldFrame<EventBatch>) => Iterator<void>;
+
+/** Payload bytes that are applied in a slice: about 3 ms of them; and those of a stretch within a long frame. */
+const SLICE_BYTES = 128 * 1024;
+const STRETCH_BYTES = 64 * 1024;
 
 export class Backlog {
-  readonly #apply: (publisher: Publisher, frame: HeldFrame) => void;
+  readonly #apply: Apply;
   readonly #publishers = new Set<Publisher>();
+  readonly #waiting = new Map<Publisher, (() => void)[]>();
   #scheduled = false;
 
-  constructor(apply: (publisher: Publisher, frame: HeldFrame) => void) {
+  constructor(apply: Apply) {
     this.#apply = apply;
   }
 
@@ -25,17 +29,34 @@ export class Backlog {
 
   /** Apply a slice of the publisher's held frames now, and the rest in later turns; what comes meanwhile waits behind. */
   release(publisher: Publisher): void {
+    const { held } = publisher;
     for (let bytes = 0; bytes < SLICE_BYTES; ) {
-      const frame = publisher.held.shift();
-      if (frame === undefined) {
-        this.#publishers.delete(publisher);
-        return;
+      if (held.applying === undefined) {
+        const frame = held.shift();
+        if (frame === undefined) break;
+        bytes += Math.min(frame.bytes || STRETCH_BYTES, STRETCH_BYTES);
+        held.applying = this.#apply(publisher, frame);
       }
-      bytes += frame.payload.length;
-      this.#apply(publisher, frame);
+      if (held.applying.next().done === true) held.applying = undefined;
+      else bytes += STRETCH_BYTES;
     }
-    this.#publishers.add(publisher);
-    this.#schedule();
+    if (held.size > 0) this.#publishers.add(publisher);
+    else {
+      this.#publishers.delete(publisher);
+      for (const resolve of this.#waiting.get(publisher) ?? []) resolve();
+      this.#waiting.delete(publisher);
+    }
+    if (!this.isEmpty) this.#schedule();
+  }
+
+  /** Until nothing of the publisher is left to be applied now. */
+  drained(publisher: Publisher): Promise<void> {
+    if (!this.#publishers.has(publisher)) return Promise.resolve();
+    return new Promise((resolve) => {
+      const others = this.#waiting.get(publisher);
+      if (others === undefined) this.#waiting.set(publisher, [resolve]);
+      else others.push(resolve);
+    });
   }
 
   #schedule(): void {
@@ -48,7 +69,6 @@ export class Backlog {
       // To the end of the line, so that all take turns.
       this.#publishers.delete(next);
       this.release(next);
-      if (this.#publishers.size > 0) this.#schedule();
     });
   }
 }

@@ -6,11 +6,11 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { typeMistake } from "./errors.js";
 import type { KvFrame } from "./types.js";
 
-/** A slice of ingest ends after this long; one frame more may be under way then. */
+/** A slice of ingest ends after this long; one frame more may be under way then, unless it is a large one. */
 const SLICE_MS = 4;
 
 /**
- * Hand every frame to `apply`, giving the event loop a turn between slices.
+ * Hand every frame to `apply`, giving the event loop a turn between slices. A promise of `apply`'s is waited for.
  *
  * @param stopwatch - monotonic milliseconds
  * @param signal - when aborted, ends after the frame under way, or at once while waiting for one
@@ -18,7 +18,7 @@ const SLICE_MS = 4;
  */
 export async function ingest(
   frames: Iterable<KvFrame> | AsyncIterable<KvFrame>,
-  apply: (frame: KvFrame) => void,
+  apply: (frame: KvFrame) => unknown,
   stopwatch: () => number,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -26,7 +26,8 @@ export async function ingest(
   let sliceEnds = stopwatch() + SLICE_MS;
   /** Apply one; a promise if the slice is over. */
   const take = (frame: KvFrame): Promise<void> | undefined => {
-    apply(frame);
+    const applied = apply(frame);
+    if (applied instanceof Promise) return applied.then(turn);
     return stopwatch() < sliceEnds ? undefined : turn();
   };
   const turn = async (): Promise<void> => {

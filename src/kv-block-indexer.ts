@@ -95,7 +95,9 @@ export class KvBlockIndexer implements Indexer {
   }
 
   apply(frame: KvFrame): void {
-    this.#apply(frame);
+    if (this.#refuses()) return;
+    this.#writePath.apply(frame);
+    this.#noteMemory();
   }
 
   async applyAll(
@@ -103,7 +105,7 @@ export class KvBlockIndexer implements Indexer {
     options: { signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
     this.#checkOpen();
-    const run = ingest(frames, (frame) => this.#apply(frame), this.#stopwatch, options.signal);
+    const run = ingest(frames, (frame) => this.#applySliced(frame), this.#stopwatch, options.signal);
     this.#applying.add(run);
     try {
       await run;
@@ -114,7 +116,7 @@ export class KvBlockIndexer implements Indexer {
 
   async settled(): Promise<void> {
     await Promise.allSettled(this.#applying);
-    for (let seen = -1; seen !== this.#writePath.frames || !this.#writePath.backlog.isEmpty; ) {
+    for (let seen = -1; seen !== this.#writePath.frames || this.#writePath.isBusy; ) {
       seen = this.#writePath.frames;
       await nextTurn();
       await nextTurn();
@@ -125,7 +127,7 @@ export class KvBlockIndexer implements Indexer {
     this.#checkOpen();
     const diagnostics = this.#diagnostics;
     const subscription = await openSubscription(options, {
-      apply: (frame) => this.#apply(frame),
+      apply: (frame) => this.#applySliced(frame),
       clock: this.#clock,
       stopwatch: this.#stopwatch,
       onRejected: (error, source) => {
@@ -215,7 +217,7 @@ export class KvBlockIndexer implements Indexer {
       hits,
       lookupLatency: latency.snapshot(),
       frames: this.#writePath.frames,
-      events: { ...this.#writePath.events },
+      events: { ...this.#writePath.batches.events },
       skips: { ...this.#writePath.skips },
       blocks: this.#index.blocks,
       memory: { usedBytes: this.#index.usedBytes, limitBytes: this.#index.memoryLimitBytes },
@@ -246,14 +248,16 @@ export class KvBlockIndexer implements Indexer {
     return this.close();
   }
 
-  #apply(frame: KvFrame): ReturnType<WritePath["apply"]> {
-    if (this.#closed) {
-      this.#writePath.skip("closed");
-      return undefined;
-    }
-    const publisher = this.#writePath.apply(frame);
+  #applySliced(frame: KvFrame): ReturnType<WritePath["applySliced"]> {
+    if (this.#refuses()) return undefined;
+    const publisher = this.#writePath.applySliced(frame);
     this.#noteMemory();
     return publisher;
+  }
+
+  #refuses(): boolean {
+    if (this.#closed) this.#writePath.skip("closed");
+    return this.#closed;
   }
 
   /** A subscription that failed has been made good where all that it followed is followed now. */

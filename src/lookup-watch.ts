@@ -137,7 +137,7 @@ export class LookupWatch {
 
   #checkExtraKeys(model: string): void {
     const { writePath, diagnostics } = this.#options;
-    const salted = writePath.salted.get(model) ?? 0;
+    const salted = writePath.batches.salted.get(model) ?? 0;
     if (salted > 0 && !this.#salted.has(model))
       diagnostics.raise({
         code: "salt-not-passed",
@@ -147,7 +147,7 @@ export class LookupWatch {
         model,
         evidence: { saltedStores: salted },
       });
-    const withLora = writePath.withLora.get(model) ?? 0;
+    const withLora = writePath.batches.withLora.get(model) ?? 0;
     if (withLora > 0 && !this.#withLora.has(model))
       diagnostics.raise({
         code: "lora-not-passed",

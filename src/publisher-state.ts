@@ -5,7 +5,7 @@
 import { Announced } from "./announced.js";
 import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./block-index/index.js";
 import { EngineTraits } from "./engine-traits.js";
-import type { BlockStored } from "./events/index.js";
+import type { BlockStored, EventBatch } from "./events/index.js";
 import type { ModelSettings } from "./models.js";
 import { AmbiguousKeys, HandleMap, HeldFrames, ParkedStores, SequenceTracker } from "./publisher/index.js";
 import type { PodStatus, PublisherState } from "./types.js";
@@ -44,7 +44,7 @@ export class Publisher extends EngineTraits {
   /** Undecided: what prompts are held against. */
   readonly announced: Announced;
   /** Frames that wait until the mode is settled, and then for their turn. */
-  readonly held: HeldFrames;
+  readonly held: HeldFrames<EventBatch>;
 
   /** Full-attention-like groups seen, as bits: all must hold a block. */
   groups = 0;

@@ -43,7 +43,8 @@ export interface Subscription extends AsyncDisposable {
 }
 
 export interface SubscriptionHost {
-  apply(frame: KvFrame): Publisher | undefined;
+  /** Whose frame it was; a promise for a large one, that settles when it is applied. */
+  apply(frame: KvFrame): Publisher | undefined | Promise<Publisher | undefined>;
   readonly clock: () => number;
   readonly stopwatch: () => number;
   /** A malformed message was dropped before it was a frame. */
@@ -113,12 +114,15 @@ export async function openSubscription(
     });
   }
 
-  const apply = (frame: KvFrame): void => {
+  const apply = (frame: KvFrame): void | Promise<void> => {
     if (pod !== undefined || model !== undefined)
       frame = { ...frame, pod: frame.pod ?? pod, model: frame.model ?? model };
     onFrame?.(frame);
-    const publisher = host.apply(frame);
-    if (publisher !== undefined) heard.note(publisher, frame.source);
+    const note = (publisher: Publisher | undefined): void => {
+      if (publisher !== undefined) heard.note(publisher, frame.source);
+    };
+    const applied = host.apply(frame);
+    return applied instanceof Promise ? applied.then(note) : note(applied);
   };
   const ended = ingest(socket ?? source!, apply, host.stopwatch, stop.signal).catch(
     async (error: unknown) => {

@@ -4,16 +4,18 @@
  *     frame ▶ pod, model ▶ batch (time, rank) ▶ publisher ▶ sequence ▶ identity ▶ events ▶ block index
  * @module
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Backlog } from "./backlog.js";
+import { BatchWriter, isCutShort } from "./batch-writer.js";
 import type { BlockIndex, Tiers } from "./block-index/index.js";
 import type { Diagnostics } from "./diagnostics.js";
-import { checkInteger, rangeMistake, typeMistake } from "./errors.js";
 import { EventWriter } from "./event-writer.js";
-import { decodeEventBatch, type EventBatch, type KvEvent, parseTopic } from "./events/index.js";
+import { decodeEventBatch, decodeInSteps, type EventBatch, parseTopic } from "./events/index.js";
+import { checkFrame } from "./frame-check.js";
 import { IdentityFinder } from "./identity-finder.js";
 import type { KeyClasses } from "./key-classes.js";
 import type { Models } from "./models.js";
-import type { Verdict } from "./publisher/index.js";
+import type { HeldFrame, Verdict } from "./publisher/index.js";
 import { PUBLISHER_BYTES, Publisher } from "./publisher-state.js";
 import { MAX_PUBLISHERS, type Publishers } from "./publishers.js";
 import type { KvFrame } from "./types.js";
@@ -41,26 +43,26 @@ export interface WritePathOptions {
   readonly maxFrameBytes: number;
 }
 
+/** Frames beyond this are decoded and applied in slices, where that can be waited for: about a millisecond's worth. */
+const LARGE_FRAME_BYTES = 64 * 1024;
+/** Payload bytes decoded in one turn of the event loop: about a millisecond. */
+const DECODED_PER_TURN = 512 * 1024;
+/** Memory of a decoded batch by its payload's. */
+const DECODED_TIMES = 4;
+
 export class WritePath {
   /** Frames, events and stores not applied, by reason. */
   readonly skips: Record<string, number> = {};
-  readonly events: { stored: number; removed: number; cleared: number } = {
-    stored: 0,
-    removed: 0,
-    cleared: 0,
-  };
   frames = 0;
-  /** By model: stores with a salt, or of an adapter, that a lookup must name to match. */
-  readonly salted: Map<string, number> = new Map();
-  readonly withLora: Map<string, number> = new Map();
+  #decoding = 0;
+  readonly batches: BatchWriter;
   readonly identity: IdentityFinder;
   readonly backlog: Backlog;
   readonly #options: WritePathOptions;
-  readonly #writer: EventWriter;
 
   constructor(options: WritePathOptions) {
     this.#options = options;
-    this.#writer = new EventWriter({
+    const writer = new EventWriter({
       index: options.index,
       tiers: options.tiers,
       classes: options.classes,
@@ -72,10 +74,8 @@ export class WritePath {
       },
     });
     this.identity = new IdentityFinder(options);
-    this.backlog = new Backlog((publisher, { seq, payload, afterGap }) => {
-      if (afterGap) this.#noteGap(publisher, seq, publisher.gapped);
-      this.#applyBatch(publisher, decodeEventBatch(payload));
-    });
+    this.batches = new BatchWriter(writer, this.identity, options.diagnostics);
+    this.backlog = new Backlog((publisher, frame) => this.#applyHeld(publisher, frame));
   }
 
   /**
@@ -83,15 +83,51 @@ export class WritePath {
    * @throws TypeError or RangeError if it is no frame
    */
   apply(frame: KvFrame): Publisher | undefined {
+    if (!this.#accept(frame)) return undefined;
+    return this.#applyDecoded(frame, decodeEventBatch(frame.payload), false);
+  }
+
+  /**
+   * As {@link apply}; a large frame is decoded and applied in slices, and frames of its publisher that come meanwhile
+   * wait behind it. The promise settles when it is applied.
+   */
+  applySliced(frame: KvFrame): Publisher | undefined | Promise<Publisher | undefined> {
+    if (!(frame?.payload?.length > LARGE_FRAME_BYTES)) return this.apply(frame);
+    return this.#accept(frame) ? this.#applyLarge(frame) : undefined;
+  }
+
+  /** Whether something that was handed over is not applied yet. */
+  get isBusy(): boolean {
+    return this.#decoding > 0 || !this.backlog.isEmpty;
+  }
+
+  async #applyLarge(frame: KvFrame): Promise<Publisher | undefined> {
+    this.#decoding++;
+    try {
+      const steps = decodeInSteps(frame.payload, DECODED_PER_TURN);
+      let step = steps.next();
+      for (; step.done !== true; step = steps.next()) await nextTurn();
+      const publisher = this.#applyDecoded(frame, step.value, true);
+      if (publisher !== undefined) await this.backlog.drained(publisher);
+      return publisher;
+    } finally {
+      this.#decoding--;
+    }
+  }
+
+  #accept(frame: KvFrame): boolean {
     checkFrame(frame);
     this.frames++;
-    if (frame.payload.length > this.#options.maxFrameBytes)
-      return this.#rejectFrame(frame, "frame-too-large");
+    if (frame.payload.length <= this.#options.maxFrameBytes) return true;
+    this.#rejectFrame(frame, "frame-too-large");
+    return false;
+  }
+
+  #applyDecoded(frame: KvFrame, batch: EventBatch, sliced: boolean): Publisher | undefined {
     const topic = parseTopic(frame.topic);
     const pod = frame.pod ?? topic.pod;
     const named = frame.model ?? topic.model;
     if (pod === null || named === null || pod === "" || named === "") return this.#rejectTopic(frame);
-    const batch = decodeEventBatch(frame.payload);
     const { model } = this.#options.models.resolve(named);
     if (Number.isNaN(batch.ts)) return this.#rejectUnreadable(frame, pod, model, batch);
     const rank = frame.dataParallelRank ?? batch.dataParallelRank ?? this.#rankOfBroken(pod, model, batch);
@@ -106,9 +142,9 @@ export class WritePath {
     const verdict = publisher.sequence.judge(frame.seq, batch.ts, frame.payload);
     if (!this.#inSequence(publisher, frame, verdict)) return publisher;
     this.#noteSkipped(publisher, batch);
-    if (publisher.mode === "undecided" || publisher.held.size > 0)
+    if (sliced || publisher.mode === "undecided" || publisher.held.size > 0)
       this.#hold(publisher, frame, batch, verdict.kind === "gap");
-    else this.#applyBatch(publisher, batch);
+    else for (const steps = this.batches.write(publisher, batch); steps.next().done !== true; );
     return publisher;
   }
 
@@ -116,34 +152,23 @@ export class WritePath {
     this.skips[reason] = (this.skips[reason] ?? 0) + 1;
   }
 
-  /** Apply a batch's events, and note in their midst where one could not be read: a clearing makes up for what was before it. */
-  #applyBatch(publisher: Publisher, { events, skipped, failed }: EventBatch): void {
-    let at = 0;
-    for (const [i, { index, reason }] of skipped.entries()) {
-      while (at < index - i) this.#applyEvent(publisher, events[at++]!);
-      if (reason !== "unknown-type") publisher.markIncomplete();
-    }
-    while (at < events.length) this.#applyEvent(publisher, events[at++]!);
-    if (isCutShort(failed)) publisher.markIncomplete();
+  *#applyHeld(
+    publisher: Publisher,
+    { seq, content, afterGap }: HeldFrame<EventBatch>,
+  ): Generator<void, void> {
+    if (afterGap) this.#noteGap(publisher, seq, publisher.gapped);
+    const batch =
+      content instanceof Uint8Array ? yield* decodeInSteps(content, DECODED_PER_TURN / 2) : content;
+    yield* this.batches.write(publisher, batch);
   }
 
-  #applyEvent(publisher: Publisher, event: KvEvent): void {
-    if (event.type === "BlockStored") {
-      this.events.stored++;
-      this.identity.observe(publisher, event);
-      this.#noteExtraKeys(publisher.model, event);
-    } else if (event.type === "BlockRemoved") this.events.removed++;
-    else this.events.cleared++;
-    this.#writer.apply(publisher, event);
-    if (event.type !== "AllBlocksCleared" || !publisher.complete) return;
-    const { model, pod, dataParallelRank } = publisher;
-    for (const code of ["sequence-gap", "joined-late", "orphans-parked"] as const)
-      this.#options.diagnostics.withdraw(code, model, pod, dataParallelRank);
-  }
-
-  #hold(publisher: Publisher, { seq, payload }: KvFrame, { events }: EventBatch, afterGap: boolean): void {
-    const hasMemory = publisher.held.push(seq, payload, afterGap);
-    if (publisher.mode === "undecided") this.identity.consider(publisher, events, hasMemory);
+  #hold(publisher: Publisher, { seq, payload }: KvFrame, batch: EventBatch, afterGap: boolean): void {
+    // Decoded, a batch takes several times its bytes: kept so only where it is applied soon.
+    const undecided = publisher.mode === "undecided";
+    const hasMemory = undecided
+      ? publisher.held.push(seq, payload.slice(), payload.length, afterGap)
+      : publisher.held.push(seq, batch, DECODED_TIMES * payload.length, afterGap);
+    if (undecided) this.identity.consider(publisher, batch.events, hasMemory);
     if (publisher.mode !== "undecided") this.backlog.release(publisher);
   }
 
@@ -232,14 +257,6 @@ export class WritePath {
     return undefined;
   }
 
-  #noteExtraKeys(model: string, event: KvEvent & { type: "BlockStored" }): void {
-    if (event.loraName !== null || event.loraId !== null) bump(this.withLora, model);
-    const first = event.parentKey === null ? (event.extraKeys?.[0] ?? []) : [];
-    // On a first block a string that is not the adapter's name is a salt, or an older wire's bare image identifier.
-    if (event.cacheSalt !== null || first.some((key) => typeof key === "string" && key !== event.loraName))
-      bump(this.salted, model);
-  }
-
   #rejectFrame(frame: KvFrame, reason: "frame-too-large" | "too-many-publishers"): undefined {
     this.skip(reason);
     this.#options.diagnostics.raise(
@@ -255,29 +272,4 @@ export class WritePath {
     this.#options.diagnostics.raise(topicUnusable(frame));
     return undefined;
   }
-}
-
-/** Events may be missing at its end. */
-function isCutShort(failed: EventBatch["failed"]): boolean {
-  return failed !== null && failed.reason !== "trailing-bytes";
-}
-
-function bump(counts: Map<string, number>, key: string): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1);
-}
-
-/** Frames come from anywhere: JSON has no bigint, and a worker's message may be another object. */
-function checkFrame(frame: KvFrame): void {
-  if (typeof frame !== "object" || frame === null) throw typeMistake("frame", "a KvFrame", frame);
-  const { topic, seq, payload, receivedAt, pod, model, dataParallelRank } = frame;
-  if (typeof topic !== "string") throw typeMistake("frame.topic", "string", topic);
-  if (typeof seq !== "bigint") throw typeMistake("frame.seq", "bigint", seq);
-  if (!(payload instanceof Uint8Array)) throw typeMistake("frame.payload", "Uint8Array", payload);
-  if (typeof receivedAt !== "number")
-    throw typeMistake("frame.receivedAt", "milliseconds as a number", receivedAt);
-  if (!Number.isFinite(receivedAt)) throw rangeMistake("frame.receivedAt", "finite milliseconds", receivedAt);
-  if (pod !== undefined && typeof pod !== "string") throw typeMistake("frame.pod", "string", pod);
-  if (model !== undefined && typeof model !== "string") throw typeMistake("frame.model", "string", model);
-  if (dataParallelRank !== undefined)
-    checkInteger("frame.dataParallelRank", dataParallelRank, 0, 0xffff_ffff);
 }

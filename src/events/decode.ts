@@ -35,11 +35,24 @@ interface Draft {
  * Cost: one pass; memory within a small multiple of the payload, whatever lengths it declares.
  */
 export function decodeEventBatch(payload: Uint8Array): EventBatch {
+  const steps = decodeInSteps(payload, Number.POSITIVE_INFINITY);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/**
+ * As {@link decodeEventBatch}, a stretch at a time: pauses after the event that completes each `stepBytes` of the
+ * payload. One event is decoded in one go, however long it is.
+ * @throws TypeError if `payload` is not a Uint8Array
+ */
+export function* decodeInSteps(payload: Uint8Array, stepBytes: number): Generator<void, EventBatch> {
   if (!(payload instanceof Uint8Array)) throw typeMistake("payload", "Uint8Array", payload);
   const cursor = new MsgpackCursor(payload);
   const batch: Draft = { ts: Number.NaN, dataParallelRank: null, events: [], skipped: [], failed: null };
   try {
-    takeBatch(cursor, batch);
+    yield* takeBatch(cursor, batch, stepBytes);
     if (!cursor.atEnd) batch.failed = { reason: "trailing-bytes", offset: cursor.at };
   } catch (signal) {
     if (!(signal instanceof BrokenSignal)) throw signal;
@@ -66,7 +79,7 @@ export function peekBatchTime(payload: Uint8Array): number {
 
 const POSITIONS: readonly string[] = ["ts", "events", "data_parallel_rank"];
 
-function takeBatch(cursor: MsgpackCursor, batch: Draft): void {
+function* takeBatch(cursor: MsgpackCursor, batch: Draft, stepBytes: number): Generator<void, void> {
   const start = cursor.at;
   let isMap = false;
   let length = cursor.arrayLength();
@@ -85,7 +98,7 @@ function takeBatch(cursor: MsgpackCursor, batch: Draft): void {
       if (ts === undefined || !Number.isFinite(ts)) notABatch(at);
       batch.ts = ts;
     } else if (name === "events") {
-      takeEvents(cursor, batch);
+      yield* takeEvents(cursor, batch, stepBytes);
       hasEvents = true;
     } else if (name === "data_parallel_rank") batch.dataParallelRank = takeRank(cursor);
     else cursor.skip();
@@ -101,12 +114,17 @@ function takeRank(cursor: MsgpackCursor): number | null {
   return rank;
 }
 
-function takeEvents(cursor: MsgpackCursor, batch: Draft): void {
+function* takeEvents(cursor: MsgpackCursor, batch: Draft, stepBytes: number): Generator<void, void> {
   const at = cursor.at;
   const count = cursor.arrayLength();
   if (count < 0) notABatch(at);
+  let pauseAt = at + stepBytes;
   for (let index = 0; index < count; index++) {
     const start = cursor.at;
+    if (start >= pauseAt) {
+      yield;
+      pauseAt = start + stepBytes;
+    }
     try {
       batch.events.push(takeEvent(cursor));
     } catch (signal) {

@@ -3,7 +3,7 @@
  * @module
  */
 export type { CurveClient, CurveKey, CurveServer } from "./curve.js";
-export { decodeEventBatch } from "./decode.js";
+export { decodeEventBatch, decodeInSteps } from "./decode.js";
 export type {
   AllBlocksCleared,
   BatchFailure,

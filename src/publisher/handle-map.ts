@@ -10,6 +10,7 @@
 const SHARDS = 64;
 const STRIDE = 5;
 const FIRST_CAPACITY = 16;
+const GROWTH = 1.5;
 const MAX_LOAD = 0.75;
 /** In an entry's flags: taken; and found unheld by the hand once. */
 const TAKEN = 1;
@@ -84,7 +85,9 @@ export class HandleMap {
 
   #grow(shard: number): Uint32Array | undefined {
     const old = this.#tables[shard];
-    const capacity = old === undefined ? FIRST_CAPACITY : Math.ceil((old.length / STRIDE) * 1.5);
+    // They fill alike: of one size they would all grow at the same moment.
+    const first = Math.round(FIRST_CAPACITY * GROWTH ** (shard / SHARDS));
+    const capacity = old === undefined ? first : Math.ceil((old.length / STRIDE) * GROWTH);
     const bytes = capacity * STRIDE * 4 - (old?.byteLength ?? 0);
     if (!this.#options.reserve(bytes)) return undefined;
     this.#bytes += bytes;

@@ -1,26 +1,27 @@
 /**
- * Frames of a publisher that wait, in order, until its hashing is known. They are kept as the bytes that came: events
- * take several times as much once they are decoded.
+ * Frames of a publisher that wait, in order: until its hashing is known, or for their turn behind others.
  * @module
  */
 
-/** A frame that waits. */
-export interface HeldFrame {
+/** A frame that waits, as the bytes that came or decoded already. */
+export interface HeldFrame<Batch> {
   readonly seq: bigint;
-  readonly payload: Uint8Array;
   /** Frames were lost before it. */
   readonly afterGap: boolean;
+  readonly content: Uint8Array | Batch;
   readonly bytes: number;
 }
 
-/** What one takes beside its payload, about. */
+/** What one takes beside its content, about. */
 const FRAME_BYTES = 256;
 
-export class HeldFrames {
+export class HeldFrames<Batch> {
   /** What is held, as reserved. */
   bytes = 0;
+  /** What applies the frame that was taken out last, a stretch at a time; undefined when it is done. */
+  applying: Iterator<void> | undefined;
   readonly #reserve: (bytes: number) => boolean;
-  #frames: HeldFrame[] = [];
+  #frames: HeldFrame<Batch>[] = [];
   #first = 0;
 
   /** @param reserve - asks for memory (negative: gives it back); false refuses */
@@ -28,25 +29,28 @@ export class HeldFrames {
     this.#reserve = reserve;
   }
 
+  /** How many are not applied yet. */
   get size(): number {
-    return this.#frames.length - this.#first;
+    return this.#frames.length - this.#first + (this.applying === undefined ? 0 : 1);
   }
 
   /**
-   * Hold a frame; its payload is copied. Returns whether there was memory for it: without, it is held all the same, and
-   * the caller is to take frames out until none is left.
+   * Hold a frame. Returns whether there was memory for it: without, it is held all the same, and the caller is to take
+   * frames out until none is left.
+   * @param content - kept as it is
+   * @param contentBytes - what it takes
    */
-  push(seq: bigint, payload: Uint8Array, afterGap: boolean): boolean {
-    const wanted = payload.length + FRAME_BYTES;
+  push(seq: bigint, content: Uint8Array | Batch, contentBytes: number, afterGap: boolean): boolean {
+    const wanted = contentBytes + FRAME_BYTES;
     const fits = this.#reserve(wanted);
     const bytes = fits ? wanted : 0;
     this.bytes += bytes;
-    this.#frames.push({ seq, payload: payload.slice(), afterGap, bytes });
+    this.#frames.push({ seq, afterGap, content, bytes });
     return fits;
   }
 
-  /** The oldest, which is held no more. */
-  shift(): HeldFrame | undefined {
+  /** Take out the oldest. */
+  shift(): HeldFrame<Batch> | undefined {
     const frame = this.#frames[this.#first];
     if (frame === undefined) return undefined;
     // Emptied one by one and cut now and then: taking the first of a long array copies the rest.
@@ -63,5 +67,6 @@ export class HeldFrames {
     this.#reserve(-this.bytes);
     this.#frames = [];
     this.#first = this.bytes = 0;
+    this.applying = undefined;
   }
 }

@@ -225,6 +225,7 @@ describe("holding is bounded", () => {
   it("in frames: nor are endless small ones held", async () => {
     const { indexer } = await indexerOf();
     for (let seq = 0; seq < 4100; seq++) indexer.apply(frame([stored(one, 5, 6)], { seq }));
+    await indexer.settled();
     expect(indexer.pods()[0]).toMatchObject({ mode: "tokens", heldFrames: 0 });
   });
 });
