@@ -8,6 +8,13 @@ import type { EventWriter } from "./event-writer.js";
 import type { BlockStored, EventBatch, KvEvent } from "./events/index.js";
 import type { IdentityFinder } from "./identity-finder.js";
 import type { Publisher } from "./publisher-state.js";
+import type { RecentRemovals } from "./recent-removals.js";
+import type { FrameMark } from "./stream-history.js";
+import { duplicatesSwitched, tierNeverRemoves } from "./write-findings.js";
+
+/** Salts, and adapters, of one publisher that are remembered: the newest, and none that is longer. */
+const MAX_REMEMBERED = 8;
+const MAX_NAME = 256;
 
 export class BatchWriter {
   readonly events: { stored: number; removed: number; cleared: number } = {
@@ -21,8 +28,15 @@ export class BatchWriter {
   readonly #writer: EventWriter;
   readonly #identity: IdentityFinder;
   readonly #diagnostics: Diagnostics;
+  readonly #removals: RecentRemovals;
 
-  constructor(writer: EventWriter, identity: IdentityFinder, diagnostics: Diagnostics) {
+  constructor(
+    writer: EventWriter,
+    identity: IdentityFinder,
+    diagnostics: Diagnostics,
+    removals: RecentRemovals,
+  ) {
+    this.#removals = removals;
     this.#writer = writer;
     this.#identity = identity;
     this.#diagnostics = diagnostics;
@@ -31,8 +45,14 @@ export class BatchWriter {
   /**
    * Apply a batch's events, and note in their midst where one could not be read: a clearing makes up for what was before
    * it. Pauses after each stretch of work.
+   * @param seq - the number of the batch's frame
    */
-  *write(publisher: Publisher, { events, skipped, failed }: EventBatch): Generator<void, void> {
+  *write(
+    publisher: Publisher,
+    { ts, events, skipped, failed }: EventBatch,
+    seq: bigint,
+  ): Generator<void, void> {
+    const mark = { seq: Number(seq), at: ts * 1000 };
     let skips = 0;
     let work = 0;
     for (let at = 0; at < events.length; at++) {
@@ -44,11 +64,11 @@ export class BatchWriter {
       this.#note(publisher, event);
       work += workOf(event);
       if (work < BLOCKS_PER_STRETCH) {
-        this.#apply(publisher, event);
+        this.#apply(publisher, event, mark);
         continue;
       }
       for (const piece of piecesOf(event)) {
-        this.#apply(publisher, piece);
+        this.#apply(publisher, piece, mark);
         yield;
       }
       work = 0;
@@ -62,25 +82,38 @@ export class BatchWriter {
     if (event.type === "BlockStored") {
       this.events.stored++;
       this.#identity.observe(publisher, event);
-      this.#noteExtraKeys(publisher.model, event);
+      this.#noteExtraKeys(publisher, event);
     } else if (event.type === "BlockRemoved") this.events.removed++;
     else this.events.cleared++;
   }
 
-  #apply(publisher: Publisher, event: KvEvent): void {
+  #apply(publisher: Publisher, event: KvEvent, mark: FrameMark): void {
+    this.#removals.from(mark);
+    const { gapped } = publisher;
     this.#writer.apply(publisher, event);
-    if (event.type !== "AllBlocksCleared" || !publisher.complete) return;
+    if (publisher.residency.changed !== undefined) tellResidency(this.#diagnostics, publisher);
+    // What the gap made doubtful is gone.
+    if (gapped && !publisher.gapped)
+      this.#diagnostics.withdraw("sequence-gap", publisher.model, publisher.pod, publisher.dataParallelRank);
+    if (event.type !== "AllBlocksCleared") return;
+    publisher.history.clearedBy = mark;
+    if (!publisher.complete) return;
+    publisher.history.joinedAt = undefined;
     const { model, pod, dataParallelRank } = publisher;
     for (const code of ["sequence-gap", "joined-late", "orphans-parked"] as const)
       this.#diagnostics.withdraw(code, model, pod, dataParallelRank);
   }
 
-  #noteExtraKeys(model: string, event: BlockStored): void {
+  #noteExtraKeys({ model, saltsSeen, lorasSeen }: Publisher, event: BlockStored): void {
     if (event.loraName !== null || event.loraId !== null) bump(this.withLora, model);
+    if (event.loraName !== null) remember(lorasSeen, event.loraName);
     const first = event.parentKey === null ? (event.extraKeys?.[0] ?? []) : [];
     // On a first block a string that is not the adapter's name is a salt, or an older wire's bare image identifier.
-    if (event.cacheSalt !== null || first.some((key) => typeof key === "string" && key !== event.loraName))
-      bump(this.salted, model);
+    const salt =
+      event.cacheSalt ?? first.find((key) => typeof key === "string" && key !== event.loraName) ?? null;
+    if (salt === null) return;
+    bump(this.salted, model);
+    remember(saltsSeen, salt as string);
   }
 }
 
@@ -89,6 +122,22 @@ export function isCutShort(failed: EventBatch["failed"]): boolean {
   return failed !== null && failed.reason !== "trailing-bytes";
 }
 
+/** Tell what its stores and removals gave away, or that it holds no more. */
+function tellResidency(diagnostics: Diagnostics, publisher: Publisher): void {
+  const { residency, model, pod, dataParallelRank } = publisher;
+  const { changed } = residency;
+  residency.changed = undefined;
+  if (changed === "copies") diagnostics.raise(duplicatesSwitched(publisher));
+  else if (residency.doubtedTiers.length > 0) diagnostics.raise(tierNeverRemoves(publisher));
+  else diagnostics.withdraw("tier-never-removes", model, pod, dataParallelRank);
+}
+
 function bump(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+function remember(names: Set<string>, name: string): void {
+  if (names.has(name) || name.length > MAX_NAME) return;
+  if (names.size >= MAX_REMEMBERED) names.delete(names.values().next().value!);
+  names.add(name);
 }

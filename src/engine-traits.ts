@@ -36,6 +36,9 @@ export class EngineTraits {
   };
   /** Exact mode: adapters of which a root was looked at, and whether a path is hashed that is not known. */
   readonly adaptersSeen: Map<string, boolean> = new Map();
+  /** Salts and adapters of its stores, a few: explanations try them where a prompt names none. A salt is never shown. */
+  readonly saltsSeen: Set<string> = new Set();
+  readonly lorasSeen: Set<string> = new Set();
   /** Undecided: plain roots that nothing reproduced, by the low lane of their keys. */
   readonly failedRoots: Set<number> = new Set();
   /** Undecided: roots with extra keys that came out otherwise: an adapter's path may be hashed, which no event says. */

@@ -27,8 +27,10 @@ export function piecesOf(event: KvEvent): readonly KvEvent[] {
   for (let from = 0; from < blocks; from += step) {
     const to = Math.min(blocks, from + step);
     const keys = blockKeys.subarray(2 * from, 2 * to);
-    if (event.type === "BlockRemoved") pieces.push({ ...event, blockKeys: keys });
-    else
+    if (event.type === "BlockRemoved") {
+      const remainingCopies = event.remainingCopies?.subarray(from, to) ?? null;
+      pieces.push({ ...event, blockKeys: keys, remainingCopies });
+    } else
       pieces.push({
         ...event,
         blockKeys: keys,

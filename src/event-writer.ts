@@ -5,11 +5,13 @@
  * key, chained from its parent's by its token ids and extra keys, and removals are translated by the handle.
  * @module
  */
+import { isAmbiguous } from "./ambiguous-blocks.js";
 import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./block-index/index.js";
+import { CacheTurnover } from "./cache-turnover.js";
 import type { BlockRemoved, BlockStored, KvEvent } from "./events/index.js";
 import type { KeyClass, KeyClasses } from "./key-classes.js";
 import type { Publisher } from "./publisher-state.js";
-import { extraKeysOf, hasBareIdentifier } from "./stored-extra-keys.js";
+import { extraKeysOf, hasBareIdentifier, type Lanes, ownDigest } from "./stored-extra-keys.js";
 
 /** Attention kinds whose groups decide a prefix together: each must hold every block. An unnamed kind is full attention. */
 const FULL_ATTENTION = new Set(["full_attention", "mla_attention", "sink_full_attention"]);
@@ -32,33 +34,58 @@ export interface EventWriterOptions {
   readonly tiers: Tiers;
   readonly classes: KeyClasses;
   readonly onSkip: (reason: StoreSkip, publisher: Publisher) => void;
+  /** A store was parked. Returns whether it was placed all the same, by {@link EventWriter.adopt}. */
+  readonly onParked: (publisher: Publisher, store: BlockStored) => boolean;
+  /** A store's place is known. */
+  readonly onPlaced: (publisher: Publisher, store: BlockStored) => void;
+}
+
+/** A store with known place: its line, and the number of its blocks that are there. */
+interface Placed {
+  readonly store: BlockStored;
+  readonly line: HolderLine;
+  readonly blocks: number;
 }
 
 export class EventWriter {
   readonly #index: BlockIndex;
   readonly #tiers: Tiers;
   readonly #classes: KeyClasses;
-  readonly #onSkip: (reason: StoreSkip, publisher: Publisher) => void;
+  readonly #onSkip: EventWriterOptions["onSkip"];
+  readonly #onParked: EventWriterOptions["onParked"];
+  readonly #onPlaced: EventWriterOptions["onPlaced"];
+  readonly #turnover: CacheTurnover;
 
   constructor(options: EventWriterOptions) {
     this.#index = options.index;
     this.#tiers = options.tiers;
     this.#classes = options.classes;
     this.#onSkip = options.onSkip;
+    this.#onParked = options.onParked;
+    this.#onPlaced = options.onPlaced;
+    this.#turnover = new CacheTurnover(options.index, options.tiers);
   }
 
   /** Apply one event; the publisher's mode must be settled. */
   apply(publisher: Publisher, event: KvEvent): void {
-    switch (event.type) {
-      case "BlockStored":
-        this.#store(publisher, event);
-        break;
-      case "BlockRemoved":
-        this.#remove(publisher, event);
-        break;
-      case "AllBlocksCleared":
-        publisher.clearEngineTier();
+    if (event.type === "AllBlocksCleared") {
+      publisher.clearEngineTier();
+      return;
     }
+    this.#turnover.before(publisher, event);
+    if (event.type === "BlockStored") this.#store(publisher, event);
+    else this.#remove(publisher, event);
+    this.#turnover.after(publisher, event);
+  }
+
+  /** What own key a handle stands for has come out, though it was never announced: place what waits for it. */
+  adopt(publisher: Publisher, handle: Lanes, own: Lanes): void {
+    if (!publisher.handles.set(...handle, ...own, publisher.residents)) {
+      this.#lose(publisher);
+      return;
+    }
+    publisher.markIncomplete(); // so it is already; from now on removals leave marks
+    this.#place(publisher, this.#waitingFor(publisher, handle));
   }
 
   #store(publisher: Publisher, event: BlockStored): void {
@@ -84,6 +111,7 @@ export class EventWriter {
       (event.kvCacheSpecKind !== null && !FULL_ATTENTION.has(event.kvCacheSpecKind))
     ) {
       publisher.otherGroups |= 1 << group;
+      if (this.#tiers.of(event.medium) === 0) publisher.residency.announcedElsewhere(blocks);
       this.#onSkip("window-group", publisher);
       return;
     }
@@ -97,7 +125,7 @@ export class EventWriter {
     else publisher.offloadGroups |= 1 << group;
     if (hasTokens) this.#learn(publisher, event);
     if (publisher.mode === "exact") this.#storeExact(publisher, event, line);
-    else if (hasTokens) this.#storeTokens(publisher, event, line, blocks);
+    else if (hasTokens) this.#place(publisher, [{ store: event, line, blocks }]);
     else this.#storeByHandle(publisher, event, line);
   }
 
@@ -105,24 +133,28 @@ export class EventWriter {
     // Before the child: at the memory limit the coldest go, and the parent is the more useful of the two.
     if (event.parentKey !== null && publisher.implyAncestors && this.#tiers.names[line.tier] === ENGINE_TIER)
       this.#index.imply(line, event.parentKey[0], event.parentKey[1]);
-    this.#index.add(line, event.blockKeys);
+    publisher.residency.add(line, event.blockKeys);
   }
 
   /** Store under own keys, and then what waited for these blocks, and what waited for those. */
-  #storeTokens(publisher: Publisher, event: BlockStored, line: HolderLine, blocks: number): void {
-    const work = [{ store: event, blocks, line }];
-    for (let next = work.pop(); next !== undefined; next = work.pop()) {
-      if (!this.#storeChain(publisher, next.store, next.line, next.blocks)) continue;
-      if (publisher.parked.size === 0) continue;
-      const keys = next.store.blockKeys;
-      for (let i = 0; i < 2 * next.blocks; i += 2)
-        for (const child of publisher.parked.take(keys[i]!, keys[i + 1]!)) {
-          const { medium, groupIdx } = child.store;
-          const line = publisher.line(this.#tiers.of(medium), groupIdx ?? 0);
-          if (line === undefined) this.#lose(publisher);
-          else work.push({ ...child, line });
-        }
-    }
+  #place(publisher: Publisher, work: Placed[]): void {
+    for (let next = work.pop(); next !== undefined; next = work.pop())
+      if (this.#storeChain(publisher, next.store, next.line, next.blocks))
+        work.push(...this.#waitingFor(publisher, next.store.blockKeys, next.blocks));
+  }
+
+  /** Parked stores under some handles: they are parked no more. */
+  #waitingFor(publisher: Publisher, handles: ArrayLike<number>, blocks = 1): Placed[] {
+    const waiting: Placed[] = [];
+    if (publisher.parked.size === 0) return waiting;
+    for (let i = 0; i < 2 * blocks; i += 2)
+      for (const child of publisher.parked.take(handles[i]!, handles[i + 1]!)) {
+        const { medium, groupIdx } = child.store;
+        const line = publisher.line(this.#tiers.of(medium), groupIdx ?? 0);
+        if (line === undefined) this.#lose(publisher);
+        else waiting.push({ ...child, line });
+      }
+    return waiting;
   }
 
   /** Returns whether the store's blocks have own keys now. */
@@ -133,15 +165,20 @@ export class EventWriter {
       if (!handles.get(event.parentKey[0], event.parentKey[1])) {
         const before = publisher.parked.dropped;
         publisher.parked.park(event.parentKey[0], event.parentKey[1], event);
-        this.#onSkip(publisher.parked.dropped > before ? "parked-dropped" : "parked", publisher);
+        if (!this.#onParked(publisher, event))
+          this.#onSkip(publisher.parked.dropped > before ? "parked-dropped" : "parked", publisher);
         return false;
       }
-      parent = bytesOf(handles.ownHi, handles.ownLo);
+      // With none of its blocks left it proves nothing of its parent.
+      if (blocks === 0) return true;
+      parent = ownDigest(handles.ownHi, handles.ownLo);
+      if (publisher.impliesParents && this.#tiers.names[line.tier] === ENGINE_TIER)
+        this.#index.imply(line, handles.ownHi, handles.ownLo);
     }
-    if (blocks === 0) return true;
     const { chain } = this.#tokenClass(publisher, event.blockSize);
     const tokens = event.tokenIds.subarray(0, blocks * event.blockSize);
     const own = chain.toKeys(chain.hashTokens(tokens, { parent, extraKeys: extraKeysOf(event, blocks) }));
+    this.#onPlaced(publisher, event);
     const residents = this.#index.slots.residents(line);
     for (let block = 0; block < blocks; block++) {
       const hi = event.blockKeys[2 * block]!;
@@ -152,9 +189,9 @@ export class EventWriter {
         this.#lose(publisher);
         return false;
       }
-      if (!event.hasExtraKeysField && this.#isAmbiguous(publisher, hi, lo, ownHi, ownLo, residents))
+      if (!event.hasExtraKeysField && isAmbiguous(publisher, hi, lo, ownHi, ownLo, residents))
         this.#onSkip("ambiguous", publisher);
-      else this.#index.add(line, own, block, block + 1);
+      else publisher.residency.add(line, own, block, block + 1);
     }
     return true;
   }
@@ -171,7 +208,7 @@ export class EventWriter {
       own[0] = publisher.handles.ownHi;
       own[1] = publisher.handles.ownLo;
       if (publisher.ambiguous.has(own[0], own[1])) this.#onSkip("ambiguous", publisher);
-      else this.#index.add(line, own);
+      else publisher.residency.add(line, own);
     }
   }
 
@@ -192,7 +229,7 @@ export class EventWriter {
       return;
     }
     if (publisher.mode === "exact") {
-      this.#index.evict(line, event.blockKeys);
+      publisher.residency.evict(line, event.blockKeys, event.remainingCopies);
       return;
     }
     const own = new Uint32Array(2);
@@ -204,8 +241,12 @@ export class EventWriter {
       own[1] = publisher.handles.ownLo;
       // A handle outlives its block: what is removed may be a later copy that is still parked.
       if (!(known && this.#index.holds(line, own[0], own[1])) && publisher.parked.removed(hi, lo)) continue;
-      if (known) this.#index.evict(line, own);
-      else this.#onSkip("unknown-handle", publisher);
+      const left = event.remainingCopies?.subarray(i / 2, i / 2 + 1) ?? null;
+      if (known) publisher.residency.evict(line, own, left);
+      else {
+        this.#index.counts.unknownRemovals++;
+        this.#onSkip("unknown-handle", publisher);
+      }
     }
   }
 
@@ -255,35 +296,4 @@ export class EventWriter {
   #tokenClass(publisher: Publisher, blockSize: number): KeyClass {
     return this.#classes.tokens(blockSize, publisher.era, publisher.loraAs, publisher.tellsExtraKeys);
   }
-
-  /**
-   * Whether an own key stands for two of the publisher's blocks: on wires without extra keys, salted and plain blocks of
-   * equal tokens look alike. Then neither is credited, until the engine's tier is cleared.
-   */
-  #isAmbiguous(
-    publisher: Publisher,
-    hi: number,
-    lo: number,
-    ownHi: number,
-    ownLo: number,
-    residents: number,
-  ): boolean {
-    const { ambiguous, reached } = publisher;
-    if (ambiguous.has(ownHi, ownLo)) return true;
-    const other = reached.get(ownHi, ownLo) && (reached.ownHi !== hi || reached.ownLo !== lo);
-    // Where the handle cannot be remembered, another one for the same tokens would not be seen.
-    if (!other || !publisher.holdsAnywhere(ownHi, ownLo))
-      return !reached.set(ownHi, ownLo, hi, lo, residents);
-    ambiguous.add(ownHi, ownLo);
-    publisher.forget(ownHi, ownLo);
-    return true;
-  }
-}
-
-function bytesOf(hi: number, lo: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, hi);
-  view.setUint32(4, lo);
-  return bytes;
 }

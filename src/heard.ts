@@ -8,8 +8,12 @@ export class Heard {
   readonly #byEndpoint = new Map<string, Set<Publisher>>();
   /** Endpoints whose engine is being asked for what was lost. */
   readonly #repairing = new Set<string>();
+  /** Endpoints without a connection. */
+  readonly #down = new Set<string>();
 
   note(publisher: Publisher, endpoint = ""): void {
+    // A frame that had come before its connection was lost says nothing of the engine now.
+    if (this.#down.size > 0 && this.#down.has(endpoint)) publisher.unreachable = true;
     const publishers = this.#byEndpoint.get(endpoint);
     if (publishers?.has(publisher)) return;
     publisher.repairing = this.#repairing.has(endpoint);
@@ -29,9 +33,15 @@ export class Heard {
     for (const publisher of this.#byEndpoint.get(endpoint) ?? []) publisher.repairing = repairing;
   }
 
-  /** Until their next frame. */
+  /** Until the next frame of a new connection. */
   setUnreachable(endpoint: string): void {
+    this.#down.add(endpoint);
     for (const publisher of this.#byEndpoint.get(endpoint) ?? []) publisher.unreachable = true;
+  }
+
+  /** There is a connection. It says neither whose it is nor what was missed: the next frame does. */
+  setConnected(endpoint: string): void {
+    this.#down.delete(endpoint);
   }
 
   setAllUnreachable(): void {

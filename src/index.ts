@@ -4,9 +4,17 @@
  */
 export { KvBlockError, type KvBlockErrorCode } from "./errors.js";
 export type { EventSocketOptions, TransportSnapshot } from "./events/index.js";
+export type {
+  ExplainReason,
+  Explanation,
+  MatchEnd,
+  PodExplanation,
+  RequestExtra,
+} from "./explanation.js";
 export { Indexer } from "./indexer.js";
 export { formatMetricsBeat } from "./metrics.js";
 export type { HashOptions, IndexerOptions, LoraOptions, ModelOptions, TokenizerSource } from "./options.js";
+export type { IndexerReport } from "./report.js";
 export type { SubscribeOptions, Subscription } from "./subscription.js";
 export type {
   ChatMessage,

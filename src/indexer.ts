@@ -3,10 +3,12 @@
  * one.
  * @module
  */
+import type { Explanation } from "./explanation.js";
 import { loadHashing } from "./hash/index.js";
 import { type ChainRoot, KeyClasses } from "./key-classes.js";
 import { KvBlockIndexer } from "./kv-block-indexer.js";
 import { checkIndexerOptions, exactHashes, type IndexerOptions } from "./options.js";
+import type { IndexerReport } from "./report.js";
 import type { SubscribeOptions, Subscription } from "./subscription.js";
 import type {
   ChatMessage,
@@ -50,6 +52,13 @@ export interface Indexer extends AsyncDisposable {
    * @throws TypeError, RangeError for the arguments; KvBlockError `ERR_KVBLOCK_CLOSED`
    */
   scoreTokens(tokens: TokenIds, request: ScoreRequest): PodScores;
+  /**
+   * Why each pod matches as much of a tokenized prompt as {@link scoreTokens} says, and no more: the first block that is
+   * not matched, and the reason. Plain JSON without token ids. For people and logs, not for routing: it hashes the
+   * prompt several times. Counts as no lookup, warms nothing and raises no diagnostics.
+   * @throws TypeError, RangeError for the arguments; KvBlockError `ERR_KVBLOCK_CLOSED`
+   */
+  explain(tokens: TokenIds, request: ScoreRequest): Explanation;
   /** {@link scoreTokens} of a prompt, tokenized as the engine's completions endpoint does. */
   scorePrompt(prompt: string, request: ScoreRequest & EncodeOptions): Promise<PodScores>;
   /** {@link scoreTokens} of a chat, rendered by the model's template and tokenized as the engine's chat endpoint does. */
@@ -66,7 +75,7 @@ export interface Indexer extends AsyncDisposable {
    *
    * Most findings are conditions, and withdrawn when they are seen to have ended: frames come, the name is announced, a
    * lookup names what was missing, the tokenizer is found, the engine is restarted (`sequence-gap`, `joined-late`,
-   * `orphans-parked`: or clears its cache), a later replay is complete, the failed endpoints (or a source for the same
+   * `orphans-parked`: or clears its cache; `sequence-gap` also when its cache has turned over since), a later replay is complete, the failed endpoints (or a source for the same
    * `pod` and `model`) are followed again, a minute passes without a restart (`pod-published-twice`). `topic-unusable`,
    * `frame-rejected`, `pods-unknown` and `token-count-mismatch` end when it goes right ten minutes or more after it last
    * went wrong, `memory-limit` when nothing was dropped for so long. What is about a pod ends with `removePod`, what is
@@ -79,7 +88,16 @@ export interface Indexer extends AsyncDisposable {
    * seen for an hour, or is left out.
    */
   diagnose(): Diagnostic[];
-  /** Forget all ranks of a pod, at once. Returns whether any was known. */
+  /**
+   * All of the above in one object, with versions, options and transports, for a bug report or a debug page. Plain JSON
+   * without prompts, token ids or salts; it names pods, models and endpoints. Also after `close()`.
+   */
+  report(): IndexerReport;
+  /**
+   * Forget all ranks of a pod, at once, and close the subscriptions that were opened for it alone: those with `pod` set to
+   * this one. A subscription without `pod` stays, also where all it has heard was this pod, and what it still hears of the
+   * pod makes it known anew. Returns whether a rank was known or a subscription closed.
+   */
   removePod(pod: string): boolean;
   /** End all subscriptions. Idempotent; leaves no handle open. */
   close(): Promise<void>;

@@ -6,16 +6,23 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { BlockIndex, Tiers } from "./block-index/index.js";
 import { Diagnostics } from "./diagnostics.js";
 import { checkOptions, KvBlockError } from "./errors.js";
+import { Explainer } from "./explainer.js";
+import type { Explanation } from "./explanation.js";
 import type { Indexer } from "./indexer.js";
 import { ingest } from "./ingest.js";
 import type { KeyClasses } from "./key-classes.js";
 import { LookupWatch } from "./lookup-watch.js";
 import { Models } from "./models.js";
 import { DEFAULT_MAX_FRAME_BYTES, type IndexerOptions, withDefaultWeights } from "./options.js";
+import { PromptWalk } from "./prompt-walk.js";
 import { Publishers } from "./publishers.js";
 import { ReadPath } from "./read-path.js";
+import { RecentRemovals } from "./recent-removals.js";
+import { ReplayFeeds } from "./replay-feeds.js";
+import { type IndexerReport, Reporter } from "./report.js";
 import { SCORE_OPTIONS } from "./score-arguments.js";
-import { openSubscription, type SubscribeOptions, type Subscription } from "./subscription.js";
+import type { SubscribeOptions, Subscription } from "./subscription.js";
+import { Subscriptions } from "./subscriptions.js";
 import { CHAT_OPTIONS, ENCODE_OPTIONS, Tokenizers } from "./tokenizers.js";
 import type {
   ChatMessage,
@@ -29,22 +36,21 @@ import type {
   ScoreRequest,
   TokenIds,
 } from "./types.js";
-import { malformedMessage, memoryLimit, replayIncomplete, subscriptionFailed } from "./write-findings.js";
+import { memoryLimit } from "./write-findings.js";
 import { WritePath } from "./write-path.js";
 
 export class KvBlockIndexer implements Indexer {
   readonly #index: BlockIndex;
-  readonly #tiers = new Tiers();
   readonly #publishers = new Publishers();
   readonly #diagnostics: Diagnostics;
   readonly #writePath: WritePath;
   readonly #readPath: ReadPath;
   readonly #watch: LookupWatch;
   readonly #tokenizers: Tokenizers;
-  /** Those that are open, and whose frames they were said to be. */
-  readonly #subscriptions = new Map<Subscription, Pick<SubscribeOptions, "pod" | "model">>();
+  readonly #explainer: Explainer;
+  readonly #reporter: Reporter;
+  readonly #subscriptions: Subscriptions;
   readonly #applying = new Set<Promise<void>>();
-  readonly #clock: () => number;
   readonly #stopwatch = (): number => performance.now();
   /** Dropped entries that were told. */
   #dropped = 0;
@@ -53,13 +59,18 @@ export class KvBlockIndexer implements Indexer {
   constructor(options: IndexerOptions, classes: KeyClasses) {
     const models = new Models(options);
     const publishers = this.#publishers;
-    const tiers = this.#tiers;
+    const tiers = new Tiers();
     const clock = options.clock ?? Date.now;
     const diagnostics = new Diagnostics(options.onDiagnostic, clock);
     const index = new BlockIndex({
       memoryLimitBytes: options.memoryLimitBytes,
       onDropped: (owner) => this.#noteDropped(owner),
+      onEvicted: (line, hi, lo) => removals.note(line, hi, lo),
     });
+    const feeds = new ReplayFeeds();
+    const removals = new RecentRemovals(index.memoryLimitBytes, (bytes) => index.reserve(bytes));
+    const tierWeights = withDefaultWeights(options.tierWeights);
+    const walk = new PromptWalk({ index, tiers, models, tierWeights });
     const writePath = new WritePath({
       index,
       tiers,
@@ -67,31 +78,52 @@ export class KvBlockIndexer implements Indexer {
       models,
       publishers,
       diagnostics,
+      removals,
+      feeds,
+      walk,
       maxFrameBytes: options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES,
+    });
+    this.#subscriptions = new Subscriptions({
+      diagnostics,
+      feeds,
+      apply: (frame) => this.#applySliced(frame),
+      skip: (reason) => writePath.skip(reason),
+      clock,
+      stopwatch: this.#stopwatch,
     });
     const watch = new LookupWatch({ publishers, models, diagnostics, writePath, clock });
     this.#index = index;
     this.#watch = watch;
-    this.#clock = clock;
     this.#diagnostics = diagnostics;
     this.#writePath = writePath;
     this.#readPath = new ReadPath({
-      index,
       tiers,
       models,
       publishers,
       diagnostics,
-      tierWeights: withDefaultWeights(options.tierWeights),
+      walk,
+      tierWeights,
       clock,
       stopwatch: this.#stopwatch,
-      onPrompt: (model, tokens) => {
-        for (const publisher of writePath.identity.offerPrompt(model, tokens))
+      onPrompt: (query, tokens) => {
+        for (const publisher of writePath.identity.offerPrompt(query.model, tokens))
           writePath.backlog.release(publisher);
+        writePath.orphans.scored(query, tokens);
       },
       onUnproved: (publisher, found) => writePath.identity.exact.answered(publisher, found),
       onAnswer: (query, scores) => watch.answered(query, scores),
     });
     this.#tokenizers = new Tokenizers(options.tokenizers, models, diagnostics);
+    this.#explainer = new Explainer({ index, tiers, models, publishers, removals, walk });
+    this.#reporter = new Reporter({
+      configured: options,
+      index,
+      publishers,
+      writePath,
+      readPath: this.#readPath,
+      subscriptions: this.#subscriptions.given,
+      clock,
+    });
   }
 
   apply(frame: KvFrame): void {
@@ -125,43 +157,9 @@ export class KvBlockIndexer implements Indexer {
 
   async subscribe(options: SubscribeOptions): Promise<Subscription> {
     this.#checkOpen();
-    const diagnostics = this.#diagnostics;
-    const subscription = await openSubscription(options, {
-      apply: (frame) => this.#applySliced(frame),
-      clock: this.#clock,
-      stopwatch: this.#stopwatch,
-      onRejected: (error, source) => {
-        this.#writePath.skip("malformed-message");
-        diagnostics.raise(malformedMessage(error, source));
-      },
-      onRepaired: (repair, endpoint) => {
-        if (repair.state === "repaired") diagnostics.withdrawFrom(endpoint, "replay-incomplete");
-        // One that ended because the subscription was closed says nothing of the engine.
-        else if (!isAbort(repair.error)) diagnostics.raise(replayIncomplete(repair, endpoint));
-      },
-      onFailed: (error, endpoints) => {
-        const finding = subscriptionFailed(error, endpoints, options);
-        // A host may subscribe again and again in vain: told anew if it went well for a while.
-        diagnostics.contradict(finding.code, finding);
-        diagnostics.raise(finding);
-      },
-    });
-    if (this.#closed) {
-      await subscription.close();
-      this.#checkOpen();
-    }
-    this.#subscriptions.set(subscription, { pod: options.pod, model: options.model });
-    const { endpoints, ended } = subscription;
-    const forgetEndpoints = (): void =>
-      diagnostics.withdrawIf(
-        ({ code, source = "" }) => code !== "subscription-failed" && endpoints.includes(source),
-      );
-    // What was wrong there ends where it is followed anew, and where the host gives it up.
-    forgetEndpoints();
-    const forget = (): boolean => this.#subscriptions.delete(subscription);
-    ended.then(forget, forget);
-    ended.then(() => this.#closed || forgetEndpoints()).catch(() => {});
-    return subscription;
+    const subscription = await this.#subscriptions.open(options);
+    this.#checkOpen();
+    return subscription!;
   }
 
   scoreTokens(tokens: TokenIds, request: ScoreRequest): PodScores {
@@ -197,51 +195,40 @@ export class KvBlockIndexer implements Indexer {
   }
 
   pods(): PodStatus[] {
-    const now = this.#clock();
-    return Array.from(this.#publishers, (publisher) => publisher.status(now)).sort(
-      (a, b) => compare(a.model, b.model) || compare(a.pod, b.pod) || a.dataParallelRank - b.dataParallelRank,
-    );
+    return this.#reporter.pods();
   }
 
   stats(): IndexStats {
-    const { admissions, duplicates, evictions, voided, dropped, saturated } = this.#index.counts;
-    const { lookups, hits, latency, accuracy } = this.#readPath;
-    return {
-      admissions,
-      duplicates,
-      evictions,
-      voided,
-      dropped,
-      saturated,
-      lookups,
-      hits,
-      lookupLatency: latency.snapshot(),
-      frames: this.#writePath.frames,
-      events: { ...this.#writePath.batches.events },
-      skips: { ...this.#writePath.skips },
-      blocks: this.#index.blocks,
-      memory: { usedBytes: this.#index.usedBytes, limitBytes: this.#index.memoryLimitBytes },
-      accuracy: { ...accuracy },
-    };
+    return this.#reporter.stats();
+  }
+
+  explain(tokens: TokenIds, request: ScoreRequest): Explanation {
+    this.#checkOpen();
+    return this.#explainer.explain(tokens, request);
+  }
+
+  report(): IndexerReport {
+    return this.#reporter.report(this.diagnose());
   }
 
   diagnose(): Diagnostic[] {
     this.#noteMemory();
     this.#watch.review();
-    this.#reviewFailures();
+    this.#subscriptions.review();
     return this.#diagnostics.list();
   }
 
   removePod(pod: string): boolean {
     for (const publisher of this.#publishers)
       if (publisher.pod === pod) this.#writePath.identity.undecided.delete(publisher);
+    const closed = this.#subscriptions.closeOf(pod);
     this.#diagnostics.forgetPod(pod);
-    return this.#publishers.removePod(pod) > 0;
+    return this.#publishers.removePod(pod) + closed > 0;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(Array.from(this.#subscriptions.keys(), (subscription) => subscription.close()));
+    await this.#subscriptions.closeAll();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -260,18 +247,6 @@ export class KvBlockIndexer implements Indexer {
     return this.#closed;
   }
 
-  /** A subscription that failed has been made good where all that it followed is followed now. */
-  #reviewFailures(): void {
-    const open = [...this.#subscriptions.keys()].flatMap(({ endpoints }) => endpoints);
-    const sources = [...this.#subscriptions].filter(([{ endpoints }]) => endpoints.length === 0);
-    this.#diagnostics.withdrawIf(({ code, pod, model, evidence }) => {
-      if (code !== "subscription-failed") return false;
-      const followed = evidence["endpoints"] as readonly string[];
-      if (followed.length > 0) return followed.every((endpoint) => open.includes(endpoint));
-      return sources.some(([, given]) => given.pod === pod && given.model === model);
-    });
-  }
-
   #checkOpen(): void {
     if (this.#closed) throw new KvBlockError("ERR_KVBLOCK_CLOSED", "The indexer is closed.");
   }
@@ -288,12 +263,4 @@ export class KvBlockIndexer implements Indexer {
     this.#dropped = dropped;
     this.#diagnostics.raise(memoryLimit(this.#index.memoryLimitBytes, this.#index.usedBytes, dropped));
   }
-}
-
-function isAbort(error: unknown): boolean {
-  return error instanceof Error && error.name === "AbortError";
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

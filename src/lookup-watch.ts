@@ -7,7 +7,7 @@ import { nearest } from "./errors.js";
 import type { Models } from "./models.js";
 import { LIFE_MS } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
-import type { Query } from "./read-path.js";
+import type { Query } from "./query.js";
 import type { PodScore } from "./types.js";
 import type { WritePath } from "./write-path.js";
 

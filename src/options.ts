@@ -39,8 +39,9 @@ export interface ModelOptions {
   /** The engine drafts with EAGLE or MTP, and so reuses one matched block fewer. */
   drafting?: boolean | undefined;
   /**
-   * `count` (default): each store is one more physical copy, as vLLM announces by default. `set`: a block is there or
-   * not, for engines that announce blocks again when they reuse them (`kv_cache_report_mode=full`).
+   * `count` (default): each store is one more physical copy, as vLLM announces by default, until that cannot be
+   * (`duplicates-switched`). `set`: a block is there or not, for engines that announce blocks again when they reuse them
+   * (`kv_cache_report_mode=full`).
    */
   duplicates?: "count" | "set" | undefined;
 }

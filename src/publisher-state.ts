@@ -7,7 +7,17 @@ import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./blo
 import { EngineTraits } from "./engine-traits.js";
 import type { BlockStored, EventBatch } from "./events/index.js";
 import type { ModelSettings } from "./models.js";
-import { AmbiguousKeys, HandleMap, HeldFrames, ParkedStores, SequenceTracker } from "./publisher/index.js";
+import {
+  AmbiguousKeys,
+  HandleMap,
+  HeldFrames,
+  ParentClaims,
+  ParkedStores,
+  SequenceTracker,
+} from "./publisher/index.js";
+import { statusOf } from "./publisher-status.js";
+import { Residency } from "./residency.js";
+import { type FrameMark, StreamHistory } from "./stream-history.js";
 import type { PodStatus, PublisherState } from "./types.js";
 
 /** What one takes beside its blocks, about; and each of its lines. */
@@ -31,8 +41,10 @@ export class Publisher extends EngineTraits {
   generation = 0;
   /** Every event of this generation was seen and kept. */
   complete = true;
-  /** Frames were lost and nothing has made up for it. */
+  /** Frames were lost, and something that was held before may still be there only because its removal was lost. */
   gapped = false;
+  /** Blocks were void without word of their removal: those that were used ever since are still there. */
+  hasTurnedOver = false;
   /** The transport says that the engine cannot be heard. */
   unreachable = false;
   /** Its engine is being asked for what was lost; live frames wait meanwhile. */
@@ -58,6 +70,10 @@ export class Publisher extends EngineTraits {
   /** Own keys reached by two handles: nobody can say which of them a prompt would hit. */
   readonly ambiguous: AmbiguousKeys;
   readonly parked: ParkedStores<BlockStored>;
+  /** What recent prompts told of parents that were never announced (see orphans.ts). */
+  readonly claims: ParentClaims;
+  /** Through which its blocks go into the index and out of it. */
+  residency: Residency;
 
   frames = 0;
   gaps = 0;
@@ -68,6 +84,7 @@ export class Publisher extends EngineTraits {
   /** Restarts in a row, each within {@link LIFE_MS} of the one before; when the last was. */
   quickRestarts = 0;
   restartedAt: number = Number.NEGATIVE_INFINITY;
+  readonly history: StreamHistory = new StreamHistory();
 
   readonly #index: BlockIndex;
   readonly #tiers: Tiers;
@@ -87,6 +104,7 @@ export class Publisher extends EngineTraits {
     this.owner = identity.owner;
     this.#index = index;
     this.#tiers = tiers;
+    this.residency = this.#newResidency();
     const memory = {
       reserve: (bytes: number) => index.reserve(bytes),
       isHeld: (hi: number, lo: number) => this.holdsAnywhere(hi, lo),
@@ -96,6 +114,7 @@ export class Publisher extends EngineTraits {
     this.ambiguous = new AmbiguousKeys(memory.reserve);
     this.handles = new HandleMap(memory);
     this.parked = new ParkedStores(memory.reserve);
+    this.claims = new ParentClaims(memory.reserve);
     this.reached = new HandleMap({ ...memory, isHeld: (_hi, _lo, hi, lo) => this.holdsAnywhere(hi, lo) });
   }
 
@@ -106,9 +125,29 @@ export class Publisher extends EngineTraits {
     return this.gapped ? "partial" : "live";
   }
 
-  /** Blocks never heard of may be passed over: history is incomplete, and the engine's own keys name whole prefixes. */
+  /** Blocks never heard of may be passed over: history is incomplete, and keys name whole prefixes. */
   get implyAncestors(): boolean {
-    return this.mode === "exact" && !this.complete;
+    // Own keys are given only where all above is known: there is nothing to pass over but what a turnover voided, and
+    // what lies above adopted orphans.
+    return this.impliesParents && (this.mode === "exact" || this.hasTurnedOver || this.claims.believed > 0);
+  }
+
+  /** What is passed over now or after a turnover is kept account of: stores prove parents, and removals leave marks. */
+  get impliesParents(): boolean {
+    if (this.complete || this.mode === "undecided") return false;
+    // A wire without extra keys leaves open which block an own key is of.
+    const unheard = this.gapped || this.hasTurnedOver || this.claims.believed > 0;
+    return this.mode === "exact" || (unheard && this.tellsExtraKeys);
+  }
+
+  /** Attention groups, as bits, that all must hold a block. */
+  get decidingGroups(): number {
+    return this.groups || this.offloadGroups || 1;
+  }
+
+  /** All its lines. */
+  get lines(): Iterable<HolderLine> {
+    return this.#lines.values();
   }
 
   /** The line of a tier and group, made when first needed; undefined past the bound of lines or of memory. */
@@ -118,8 +157,8 @@ export class Publisher extends EngineTraits {
     const hasRoom = this.#lines.size < MAX_LINES && this.#index.slots.canOpenLine;
     if (line === undefined && hasRoom && this.#index.reserve(LINE_BYTES)) {
       line = this.#index.openLine(this.owner, tier, group);
-      line.countCopies = this.settings.duplicates === "count";
-      line.leaveMarks = this.implyAncestors;
+      this.residency.adopt(line);
+      line.leaveMarks = this.impliesParents;
       this.#lines.set(name, line);
     }
     return line;
@@ -140,6 +179,15 @@ export class Publisher extends EngineTraits {
     for (const line of this.#lines.values()) this.#index.forget(line, hi, lo);
   }
 
+  /** A handle was taken for a block that it is not of: what was placed under it counts for nothing. */
+  disown(handle: readonly [hi: number, lo: number], own: readonly [hi: number, lo: number]): void {
+    this.handles.delete(...handle);
+    this.forget(...own);
+    // A mark ends all runs there, though blocks behind it are held.
+    for (const line of this.#lines.values())
+      if (this.#tiers.names[line.tier] === ENGINE_TIER) this.#index.evict(line, Uint32Array.of(...own));
+  }
+
   /** Blocks held, all tiers and groups. */
   get residents(): number {
     let sum = 0;
@@ -150,13 +198,14 @@ export class Publisher extends EngineTraits {
   /** Something was lost: what is known is no longer all there is. */
   markIncomplete(): void {
     this.complete = false;
-    for (const line of this.#lines.values()) line.leaveMarks = this.implyAncestors;
+    for (const line of this.#lines.values()) line.leaveMarks = this.impliesParents;
   }
 
   /** Frames were lost: entries may be gone without our knowing. */
   markGap(): void {
     this.gapped = true;
     this.markIncomplete();
+    this.residency.lost();
     for (const line of this.#lines.values()) this.#index.makeSuspect(line);
   }
 
@@ -167,14 +216,19 @@ export class Publisher extends EngineTraits {
       if (this.#tiers.names[line.tier] === ENGINE_TIER) this.#index.clear(line);
       else others += this.#index.slots.residents(line);
     }
+    this.residency.cleared();
     this.ambiguous.clear();
     this.reached.clear();
     this.parked.clear();
+    this.claims.clear();
     if (others > 0) return;
     this.handles.clear();
     this.complete = true;
-    this.gapped = false;
-    for (const line of this.#lines.values()) line.leaveMarks = false;
+    this.gapped = this.hasTurnedOver = false;
+    for (const line of this.#lines.values()) {
+      line.leaveMarks = false;
+      this.#index.slots.closeMarks(line);
+    }
   }
 
   /** Void everything, at once: the engine process that held it is gone. */
@@ -182,10 +236,12 @@ export class Publisher extends EngineTraits {
     for (const line of this.#lines.values()) this.#index.closeLine(line);
     this.#index.reserve(-LINE_BYTES * this.#lines.size);
     this.#lines.clear();
+    this.residency = this.#newResidency();
     this.handles.clear();
     this.reached.clear();
     this.ambiguous.clear();
     this.parked.clear();
+    this.claims.clear();
     this.held.clear();
     this.announced.clear();
     this.groups = this.offloadGroups = this.otherGroups = 0;
@@ -199,16 +255,23 @@ export class Publisher extends EngineTraits {
   }
 
   /** A new engine process: whatever was learned of the old one may be otherwise now. */
-  restart(): void {
+  restart(by: FrameMark): void {
+    const lines = Array.from(this.#lines.values(), ({ id }) => id);
     this.voidAll();
     this.generation++;
     this.restarts++;
     const at = this.lastFrameAt ?? 0;
     this.quickRestarts = at - this.restartedAt < LIFE_MS ? this.quickRestarts + 1 : 1;
+    this.history.restarted(by, this.quickRestarts > 1, lines);
     this.restartedAt = at;
     this.complete = true;
-    this.gapped = false;
+    this.gapped = this.hasTurnedOver = false;
     this.forgetTraits();
+  }
+
+  #newResidency(): Residency {
+    const counts = this.settings.duplicates === "count";
+    return new Residency(this.#index, this.#tiers, counts, () => this.#lines.values());
   }
 
   status(now: number): PodStatus {
@@ -218,27 +281,6 @@ export class Publisher extends EngineTraits {
       const tier = this.#tiers.names[line.tier]!;
       blocks.set(tier, (blocks.get(tier) ?? 0) + this.#index.slots.residents(line));
     }
-    return {
-      pod: this.pod,
-      model: this.model,
-      dataParallelRank: this.dataParallelRank,
-      state: this.state,
-      complete: this.complete && this.frames > 0,
-      generation: this.generation,
-      mode: this.mode,
-      algorithm: this.mode === "exact" ? (this.hashed?.algorithm ?? null) : null,
-      blockSize: this.blockSize,
-      blocks: Object.fromEntries(blocks),
-      lastSeq: this.sequence.last?.toString() ?? null,
-      lastEventAgeMs: this.lastFrameAt === null ? null : Math.max(0, now - this.lastFrameAt),
-      frames: this.frames,
-      gaps: this.gaps,
-      lostFrames: Number(this.lostFrames),
-      duplicateFrames: this.duplicateFrames,
-      lateFrames: this.lateFrames,
-      restarts: this.restarts,
-      heldFrames: this.held.size,
-      parkedStores: this.parked.size,
-    };
+    return statusOf(this, blocks, now);
   }
 }

@@ -5,6 +5,18 @@
 import type { BlockStored } from "./events/index.js";
 import type { ExtraKey } from "./types.js";
 
+/** A key or handle as lanes. */
+export type Lanes = readonly [hi: number, lo: number];
+
+/** An own key as the digest that it came from: the parent of further blocks. */
+export function ownDigest(hi: number, lo: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, hi);
+  view.setUint32(4, lo);
+  return bytes;
+}
+
 /** An event's extra keys by block; undefined: none at all. */
 export function extraKeysOf(
   event: BlockStored,

@@ -15,8 +15,10 @@ import { ingest } from "./ingest.js";
 import type { Publisher } from "./publisher-state.js";
 import type { KvFrame } from "./types.js";
 
-export interface SubscribeOptions
-  extends Partial<Omit<EventSocketOptions, "now" | "onRejected" | "onTransport" | "onRepair" | "signal">> {
+/** What the indexer itself gives the socket. */
+type HostsOwn = "now" | "onRejected" | "onTransport" | "onRepair" | "replayTopic" | "signal";
+
+export interface SubscribeOptions extends Partial<Omit<EventSocketOptions, HostsOwn>> {
   /** Frames from elsewhere (a recording, another process) instead of a socket. */
   source?: AsyncIterable<KvFrame> | undefined;
   /** The pod that the frames are of, whatever their topic says; a frame's own `pod` goes over it. */
@@ -102,10 +104,13 @@ export async function openSubscription(
     socket = await openEventSocket({
       ...(socketOptions as EventSocketOptions),
       now: host.clock,
+      // Frames that are said to be of this pod and model need no topic.
+      replayTopic: pod !== undefined && model !== undefined ? "" : undefined,
       onRejected: host.onRejected,
       onTransport: ({ endpoints }) => {
-        // A new connection says nothing of what was missed, nor whose it is: the next frame does.
-        for (const { endpoint, connected } of endpoints) if (connected === 0) heard.setUnreachable(endpoint);
+        for (const { endpoint, connected } of endpoints)
+          if (connected === 0) heard.setUnreachable(endpoint);
+          else heard.setConnected(endpoint);
       },
       onRepair: (repair, endpoint) => {
         heard.setRepairing(endpoint, repair.state === "asking");
@@ -115,6 +120,8 @@ export async function openSubscription(
   }
 
   const apply = (frame: KvFrame): void | Promise<void> => {
+    // One was on its way when this was closed.
+    if (stop.signal.aborted) return;
     if (pod !== undefined || model !== undefined)
       frame = { ...frame, pod: frame.pod ?? pod, model: frame.model ?? model };
     onFrame?.(frame);

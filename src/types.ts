@@ -81,9 +81,8 @@ export interface ScoreRequest {
 
 /**
  * How far a publisher can be believed. `catching-up`: its frames are held until its hashing is known, or until its
- * engine has replayed what was lost.
- * `partial`: frames were lost, so entries from before the gap are suspect. `stale`: the transport says it is gone.
- * `unknown`: it never announced anything.
+ * engine has replayed what was lost. `partial`: frames were lost, so entries from before the gap are suspect, until its
+ * cache has turned over. `stale`: the transport says it is gone. `unknown`: it never announced anything.
  */
 export type PublisherState = "live" | "catching-up" | "partial" | "stale" | "unknown";
 
@@ -108,7 +107,7 @@ export interface PodScore {
   readonly lastEventAgeMs: number | null;
   /** Matched blocks that no event announced and that follow from their descendants. */
   readonly implied: number;
-  /** Matched blocks whose removal may have been lost in a gap. */
+  /** Matched blocks whose removal may have been lost in a gap, or miscounted (`duplicates-switched`). */
   readonly suspect: number;
   /** Sliding-window or state groups also decide reuse on this pod, so the match is an upper bound. */
   readonly upperBound: boolean;
@@ -178,7 +177,7 @@ export interface IndexStats {
   readonly duplicates: number;
   /** Entries that ceased because the engine removed their last copy. */
   readonly evictions: number;
-  /** Entries voided by a clear, a restart or `removePod`. */
+  /** Entries voided by a clear, a restart, `removePod`, or a turn of the cache after a gap. */
   readonly voided: number;
   /** Duplicate counts that reached their maximum (4095) and no longer tell copies apart. */
   readonly saturated: number;
@@ -229,6 +228,8 @@ export type DiagnosticCode =
   | "joined-late"
   | "replay-incomplete"
   | "orphans-parked"
+  | "duplicates-switched"
+  | "tier-never-removes"
   | "memory-limit"
   | "token-count-mismatch"
   | "tokenizer-missing"

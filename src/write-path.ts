@@ -8,26 +8,31 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { Backlog } from "./backlog.js";
 import { BatchWriter, isCutShort } from "./batch-writer.js";
 import type { BlockIndex, Tiers } from "./block-index/index.js";
-import type { Diagnostics } from "./diagnostics.js";
+import type { Diagnostics, Finding } from "./diagnostics.js";
 import { EventWriter } from "./event-writer.js";
 import { decodeEventBatch, decodeInSteps, type EventBatch, parseTopic } from "./events/index.js";
 import { checkFrame } from "./frame-check.js";
 import { IdentityFinder } from "./identity-finder.js";
 import type { KeyClasses } from "./key-classes.js";
 import type { Models } from "./models.js";
+import { Orphans } from "./orphans.js";
+import type { PromptWalk } from "./prompt-walk.js";
 import type { HeldFrame, Verdict } from "./publisher/index.js";
 import { PUBLISHER_BYTES, Publisher } from "./publisher-state.js";
 import { MAX_PUBLISHERS, type Publishers } from "./publishers.js";
+import { RecentPrompts } from "./recent-prompts.js";
+import type { RecentRemovals } from "./recent-removals.js";
+import type { ReplayFeeds } from "./replay-feeds.js";
 import type { KvFrame } from "./types.js";
 import {
   ambiguousBlocks,
   engineRestarted,
   eventsSkipped,
   frameTooLarge,
+  isPublishedTwice,
   joinedLate,
   orphansParked,
   publishedTwice,
-  QUICK_RESTARTS,
   sequenceGap,
   tooManyPublishers,
   topicUnusable,
@@ -40,6 +45,9 @@ export interface WritePathOptions {
   readonly models: Models;
   readonly publishers: Publishers;
   readonly diagnostics: Diagnostics;
+  readonly removals: RecentRemovals;
+  readonly feeds: ReplayFeeds;
+  readonly walk: PromptWalk;
   readonly maxFrameBytes: number;
 }
 
@@ -58,6 +66,7 @@ export class WritePath {
   readonly batches: BatchWriter;
   readonly identity: IdentityFinder;
   readonly backlog: Backlog;
+  readonly orphans: Orphans;
   readonly #options: WritePathOptions;
 
   constructor(options: WritePathOptions) {
@@ -72,9 +81,17 @@ export class WritePath {
         if (reason === "parked" || reason === "parked-dropped")
           options.diagnostics.raise(orphansParked(publisher));
       },
+      onParked: (publisher, store) => this.orphans.arrived(publisher, store),
+      onPlaced: (publisher, store) => this.orphans.served(publisher, store),
+    });
+    const { index } = options;
+    this.orphans = new Orphans({
+      ...options,
+      recent: new RecentPrompts(index.memoryLimitBytes, (bytes) => index.reserve(bytes)),
+      adopt: (publisher, handle, own) => writer.adopt(publisher, handle, own),
     });
     this.identity = new IdentityFinder(options);
-    this.batches = new BatchWriter(writer, this.identity, options.diagnostics);
+    this.batches = new BatchWriter(writer, this.identity, options.diagnostics, options.removals);
     this.backlog = new Backlog((publisher, frame) => this.#applyHeld(publisher, frame));
   }
 
@@ -119,7 +136,7 @@ export class WritePath {
     checkFrame(frame);
     this.frames++;
     if (frame.payload.length <= this.#options.maxFrameBytes) return true;
-    this.#rejectFrame(frame, "frame-too-large");
+    this.#reject("frame-too-large", frameTooLarge(frame, this.#options.maxFrameBytes));
     return false;
   }
 
@@ -127,24 +144,26 @@ export class WritePath {
     const topic = parseTopic(frame.topic);
     const pod = frame.pod ?? topic.pod;
     const named = frame.model ?? topic.model;
-    if (pod === null || named === null || pod === "" || named === "") return this.#rejectTopic(frame);
+    if (pod === null || named === null || pod === "" || named === "")
+      return this.#reject("topic-unusable", topicUnusable(frame));
     const { model } = this.#options.models.resolve(named);
     if (Number.isNaN(batch.ts)) return this.#rejectUnreadable(frame, pod, model, batch);
     const rank = frame.dataParallelRank ?? batch.dataParallelRank ?? this.#rankOfBroken(pod, model, batch);
     if (rank === undefined) return this.#rejectUnreadable(frame, pod, model, batch);
     const publisher = this.#publisher(pod, model, rank);
-    if (publisher === undefined) return this.#rejectFrame(frame, "too-many-publishers");
+    if (publisher === undefined) return this.#reject("too-many-publishers", tooManyPublishers(frame));
     publisher.frames++;
     publisher.lastFrameAt = frame.receivedAt;
     publisher.unreachable = false;
+    publisher.history.heardFrom(frame.source, this.#options.feeds.asks(frame.source));
     for (const code of ["topic-unusable", "frame-rejected"] as const)
       this.#options.diagnostics.contradict(code, { source: frame.source });
     const verdict = publisher.sequence.judge(frame.seq, batch.ts, frame.payload);
-    if (!this.#inSequence(publisher, frame, verdict)) return publisher;
+    if (!this.#inSequence(publisher, frame, verdict, batch.ts)) return publisher;
     this.#noteSkipped(publisher, batch);
     if (sliced || publisher.mode === "undecided" || publisher.held.size > 0)
       this.#hold(publisher, frame, batch, verdict.kind === "gap");
-    else for (const steps = this.batches.write(publisher, batch); steps.next().done !== true; );
+    else for (const steps = this.batches.write(publisher, batch, frame.seq); steps.next().done !== true; );
     return publisher;
   }
 
@@ -159,7 +178,7 @@ export class WritePath {
     if (afterGap) this.#noteGap(publisher, seq, publisher.gapped);
     const batch =
       content instanceof Uint8Array ? yield* decodeInSteps(content, DECODED_PER_TURN / 2) : content;
-    yield* this.batches.write(publisher, batch);
+    yield* this.batches.write(publisher, batch, seq);
   }
 
   #hold(publisher: Publisher, { seq, payload }: KvFrame, batch: EventBatch, afterGap: boolean): void {
@@ -169,6 +188,9 @@ export class WritePath {
       ? publisher.held.push(seq, payload.slice(), payload.length, afterGap)
       : publisher.held.push(seq, batch, DECODED_TIMES * payload.length, afterGap);
     if (undecided) this.identity.consider(publisher, batch.events, hasMemory);
+    // Worse than it was when it was told: what is stored under what was missed cannot be placed.
+    if (undecided && publisher.mode === "tokens" && publisher.history.joinedAt !== undefined)
+      this.#options.diagnostics.raise(joinedLate(publisher, publisher.history.joinedAt));
     if (publisher.mode !== "undecided") this.backlog.release(publisher);
   }
 
@@ -192,7 +214,7 @@ export class WritePath {
   }
 
   /** Whether the frame is to be applied. */
-  #inSequence(publisher: Publisher, frame: KvFrame, { kind, lost }: Verdict): boolean {
+  #inSequence(publisher: Publisher, frame: KvFrame, { kind, lost }: Verdict, ts: number): boolean {
     const { diagnostics } = this.#options;
     switch (kind) {
       case "next":
@@ -211,26 +233,30 @@ export class WritePath {
         this.#noteGap(publisher, frame.seq);
         return true;
       case "first":
-        if (lost > 0n) {
-          publisher.markIncomplete();
-          diagnostics.raise(joinedLate(publisher, frame.seq));
-        }
+        if (lost > 0n) this.#noteLate(publisher, frame.seq);
         return true;
       case "restart":
-        publisher.restart();
-        if (lost > 0n) publisher.markIncomplete();
+        publisher.restart({ seq: Number(frame.seq), at: ts * 1000 });
         if (lost === 0n) diagnostics.withdrawFrom(frame.source, "replay-incomplete");
         diagnostics.raise(engineRestarted(publisher, frame.seq));
-        if (publisher.quickRestarts >= QUICK_RESTARTS) diagnostics.raise(publishedTwice(publisher));
+        if (isPublishedTwice(publisher)) diagnostics.raise(publishedTwice(publisher));
         // What stood about the old process ended with it.
         else diagnostics.forgetPublisher(publisher);
+        if (lost > 0n) this.#noteLate(publisher, frame.seq);
         return true;
     }
+  }
+
+  #noteLate(publisher: Publisher, seq: bigint): void {
+    publisher.markIncomplete();
+    publisher.history.joinedAt = seq;
+    this.#options.diagnostics.raise(joinedLate(publisher, seq));
   }
 
   /** @param told - it was told when it was seen */
   #noteGap(publisher: Publisher, seq: bigint, told = false): void {
     publisher.markGap();
+    publisher.history.gapAt = Number(seq);
     if (!told) this.#options.diagnostics.raise(sequenceGap(publisher, seq));
   }
 
@@ -257,19 +283,9 @@ export class WritePath {
     return undefined;
   }
 
-  #rejectFrame(frame: KvFrame, reason: "frame-too-large" | "too-many-publishers"): undefined {
+  #reject(reason: string, finding: Finding): undefined {
     this.skip(reason);
-    this.#options.diagnostics.raise(
-      reason === "frame-too-large"
-        ? frameTooLarge(frame, this.#options.maxFrameBytes)
-        : tooManyPublishers(frame),
-    );
-    return undefined;
-  }
-
-  #rejectTopic(frame: KvFrame): undefined {
-    this.skip("topic-unusable");
-    this.#options.diagnostics.raise(topicUnusable(frame));
+    this.#options.diagnostics.raise(finding);
     return undefined;
   }
 }

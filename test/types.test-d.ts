@@ -6,6 +6,7 @@ import type {
   Indexer as IndexerType,
   IndexStats,
   KvFrame,
+  PodExplanation,
   PodScore,
   PodScores,
   PodStatus,
@@ -25,6 +26,7 @@ expectTypeOf(Indexer.create).returns.resolves.toEqualTypeOf<IndexerType>();
 expectTypeOf<Plain<IndexStats>>().toExtend<Json>();
 expectTypeOf<Plain<PodStatus>>().toExtend<Json>();
 expectTypeOf<Plain<Diagnostic>>().toExtend<Json>();
+expectTypeOf<Plain<Plain<PodExplanation>["end"]>>().toExtend<Json>();
 
 // Every optional field may be given as undefined, under exactOptionalPropertyTypes too.
 expectTypeOf<{

@@ -21,6 +21,8 @@ export interface CacheRequest {
   readonly multimodal?: readonly MultimodalItem[] | undefined;
   /** False: never look for cached blocks (a request for prompt logprobs). Default true. */
   readonly readsPrefixCache?: boolean | undefined;
+  /** Announce the blocks it reuses as well: vLLM's `kv_cache_report_mode` of `full` (PR 45261). Default false. */
+  readonly reportsReuse?: boolean | undefined;
 }
 
 /** A prompt that the engine runs, by a name that is its own until {@link BlockManager.finish}. */
@@ -94,13 +96,14 @@ export class BlockManager {
    * A request that did not fit or was preempted is started again by the same call; its sampled tokens are kept.
    *
    * @param newTokens - tokens to compute now, counted after the reused ones; default all that are left
-   * @returns the tokens it reuses, or null when the free blocks do not suffice (nothing has changed then)
+   * @returns the tokens it reuses, or null when the free blocks do not suffice (nothing in the cache has changed then)
    */
   schedule(request: ScheduledRequest, newTokens?: number): { cachedTokens: number } | null {
     let running = this.#running.get(request.id);
     if (running === undefined) this.#running.set(request.id, (running = this.#admit(request)));
     if (running.blocks.length > 0) throw new Error(`request ${request.id} is already scheduled`);
     const hits = request.readsPrefixCache === false ? [] : this.#find(running.tokens.length, running.keys);
+    if (request.reportsReuse === true && hits.length > 0) this.#announce(running, 0, hits.length);
     const cachedTokens = hits.length * this.blockSize;
     const upTo = Math.min(running.tokens.length, cachedTokens + (newTokens ?? Number.POSITIVE_INFINITY));
     // A hit that waits in the free queue uses up a free block just as a new one does.
@@ -200,18 +203,23 @@ export class BlockManager {
     for (let block = from; block < full; block++)
       this.#pool.cache(running.blocks[block]!, running.keys[block]!, running.digests[block]!);
     running.cached = full;
+    this.#announce(running, from, full);
+  }
+
+  /** Blocks `from … to` as stored; vLLM announces reused ones in the same form. */
+  #announce(running: Running, from: number, to: number): void {
     this.#pool.push({
       type: "BlockStored",
-      blockHashes: running.digests.slice(from, full),
+      blockHashes: running.digests.slice(from, to),
       parentBlockHash: running.digests[from - 1] ?? null,
-      tokenIds: running.tokens.slice(from * this.blockSize, full * this.blockSize),
+      tokenIds: running.tokens.slice(from * this.blockSize, to * this.blockSize),
       blockSize: this.blockSize,
       loraId: running.request.loraId,
       loraName: running.request.loraName,
       // vLLM works these out anew for the event, as if every token were of the prompt.
       extraKeys:
-        this.#extraKeys(running.request, full, full * this.blockSize)?.slice(from) ??
-        new Array<null>(full - from).fill(null),
+        this.#extraKeys(running.request, to, to * this.blockSize)?.slice(from) ??
+        new Array<null>(to - from).fill(null),
       medium: "GPU",
       groupIdx: 0,
       kvCacheSpecKind: "full_attention",

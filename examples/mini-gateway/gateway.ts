@@ -253,6 +253,7 @@ export class Gateway {
     const route = `${message.method} ${message.url}`;
     const { registry } = this.#metrics;
     if (route === "GET /metrics") send(response, 200, registry.contentType, await registry.metrics());
+    else if (route === "GET /debug/kvblock") sendJson(response, 200, this.indexer.report());
     else if (!this.#sendHealth(route, response)) send(response, 404, "text/plain", "Not Found");
   }
 

@@ -7,6 +7,7 @@
  * @module
  */
 import { checkInteger } from "../errors.js";
+import { dropSink } from "./drops.js";
 import {
   type BlockIndexOptions,
   DEFAULT_MEMORY_LIMIT_BYTES,
@@ -29,6 +30,7 @@ export class BlockIndex {
   readonly #shards: Shard[] = Array.from({ length: 2 ** SHARD_BITS }, () => new Shard());
   readonly #sweeper: Sweeper = new Sweeper(this.slots, this.#shards);
   readonly #dropped: HolderSink;
+  readonly #onEvicted: BlockIndexOptions["onEvicted"];
   /** Bytes of all shards: now, and at their smallest. */
   #shardBytes: number;
   readonly #emptyBytes: number;
@@ -42,18 +44,8 @@ export class BlockIndex {
       MIN_MEMORY_LIMIT_BYTES,
     );
     this.#shardBytes = this.#emptyBytes = this.#shards.reduce((sum, shard) => sum + shard.bytes, 0);
-    const { slots, counts } = this;
-    this.#dropped = {
-      holders(_block, words, from, to) {
-        for (let i = from; i < to; i++) {
-          const slot = words[i]! >>> COUNT_BITS;
-          slots.resident[slot]!--;
-          if (slots.owner[slot] === 0 || slots.role[slot] === Role.Removed) continue;
-          counts.dropped++;
-          options.onDropped?.(slots.owner[slot]!);
-        }
-      },
-    };
+    this.#dropped = dropSink(this.slots, this.counts, options.onDropped);
+    this.#onEvicted = options.onEvicted;
   }
 
   /** Bytes of the table, the slots and what others have reserved. */
@@ -129,7 +121,7 @@ export class BlockIndex {
 
   /**
    * Note a block that no event of the line announced and that must be there (a stored child proves its parent).
-   * Nothing happens if the line holds the block already.
+   * Nothing happens if the line holds the block already; a suspect one is sure again, in one copy.
    */
   imply(line: HolderLine, hi: number, lo: number): void {
     const { slots } = this;
@@ -138,21 +130,32 @@ export class BlockIndex {
     const shard = this.#roomIn(mixed);
     const at = shard.find(hi, lo, mixed);
     const holder = at < 0 ? -1 : shard.holderOf(at, line.id, slots.line);
-    if (holder >= 0 && slots.role[shard.wordAt(holder) >>> COUNT_BITS] !== Role.Removed) return;
+    const old = holder < 0 ? 0 : shard.wordAt(holder) >>> COUNT_BITS;
+    if (holder >= 0 && slots.role[old] !== Role.Removed && slots.suspect[old] === 0) return;
     const word = ((slot << COUNT_BITS) | 1) >>> 0;
     if (holder >= 0) {
-      slots.resident[shard.wordAt(holder) >>> COUNT_BITS]!--;
+      slots.resident[old]!--;
       shard.setWord(holder, word);
     } else if (at >= 0) shard.append(at, word);
     else shard.insert(hi, lo, mixed, word);
     slots.resident[slot]!++;
-    this.counts.admissions++;
+    if (slots.suspect[old] === 0) this.counts.admissions++;
   }
 
-  /** Count one copy less of each block under the line; an entry goes with its last copy. */
-  evict(line: HolderLine, keys: Uint32Array, from = 0, to: number = keys.length / 2): void {
+  /**
+   * Count one copy less of each block under the line; an entry goes with its last copy.
+   * @param left - how many copies are left of each block from `from` on, where that is known
+   */
+  evict(
+    line: HolderLine,
+    keys: Uint32Array,
+    from = 0,
+    to: number = keys.length / 2,
+    left?: Uint32Array,
+  ): void {
     this.#sweeper.sweepFor(to - from);
     const { slots, counts } = this;
+    const held = left === undefined ? 0 : this.#slotOf(line, Role.Held);
     const mark = line.leaveMarks ? ((this.#slotOf(line, Role.Removed) << COUNT_BITS) | 1) >>> 0 : 0;
     for (let block = from; block < to; block++) {
       const hi = keys[2 * block]!;
@@ -165,20 +168,28 @@ export class BlockIndex {
       const slot = word >>> COUNT_BITS;
       if (holder < 0 || slots.role[slot] === Role.Removed) {
         counts.unknownRemovals++;
-        if (holder >= 0 || mark === 0) continue;
+        // With a copy left it is not gone, though nobody told that it came.
+        if (holder >= 0 || mark === 0 || (left?.[block - from] ?? 0) > 0) continue;
         if (at < 0) shard.insert(hi, lo, mixed, mark);
         else shard.append(at, mark);
+        this.#onEvicted?.(line.id, hi, lo);
         slots.resident[mark >>> COUNT_BITS]!++;
         continue;
       }
       const count = word & MAX_COUNT;
-      // A saturated count no longer knows how many copies there are; keeping it would keep the block for ever.
-      if (count > 1 && count < MAX_COUNT) {
-        shard.setWord(holder, word - 1);
+      // A saturated count no longer knows how many copies there are; keeping it would keep the block for ever. What was
+      // counted before the line ceased to count is one.
+      const rest = left?.[block - from] ?? (line.countCopies && count < MAX_COUNT ? count - 1 : 0);
+      if (rest > 0) {
+        const into = left === undefined ? slot : held;
+        slots.resident[slot]!--;
+        slots.resident[into]!++;
+        shard.setWord(holder, ((into << COUNT_BITS) | Math.min(rest, MAX_COUNT)) >>> 0);
         continue;
       }
       slots.resident[slot]!--;
       counts.evictions++;
+      this.#onEvicted?.(line.id, hi, lo);
       if (mark === 0) shard.remove(at, holder);
       else {
         slots.resident[mark >>> COUNT_BITS]!++;
@@ -224,17 +235,17 @@ export class BlockIndex {
    * @param firstBlock - the number that the sink is told for the first key
    * @returns whether the walk came to the end of the keys
    *
-   * Changes nothing but the warmth of the entries it meets: what lookups ask for is dropped last at the memory limit,
+   * Changes nothing but (where `warm`) the warmth of the entries it meets: what lookups ask for is dropped last at the memory limit,
    * so a system prompt that is never announced again stays.
    */
-  lookup(keys: Uint32Array, sink: LookupSink, firstBlock = 0): boolean {
+  lookup(keys: Uint32Array, sink: LookupSink, firstBlock = 0, warm = true): boolean {
     for (let i = 0, block = firstBlock; i < keys.length; i += 2, block++) {
       const hi = keys[i]!;
       const lo = keys[i + 1]!;
       const mixed = mixKey(hi, lo);
       const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
       const at = shard.find(hi, lo, mixed);
-      if (at >= 0) shard.visit(at, block, sink);
+      if (at >= 0) shard.visit(at, block, sink, warm);
       if (!sink.endBlock(block)) return false;
     }
     return true;

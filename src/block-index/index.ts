@@ -11,5 +11,5 @@ export {
   MIN_MEMORY_LIMIT_BYTES,
 } from "./index-types.js";
 export { COUNT_BITS, type HolderSink } from "./shard.js";
-export { type HolderLine, NO_OWNER, Role, Slots } from "./slots.js";
+export { DOUBTED, type HolderLine, NO_OWNER, Role, Slots } from "./slots.js";
 export { DEFAULT_TIER_WEIGHTS, ENGINE_TIER, OTHER_TIER_WEIGHT, Tiers } from "./tiers.js";

@@ -178,11 +178,11 @@ export class Shard {
     return true;
   }
 
-  /** Hand all holders of an entry to the sink, and note that it was asked for. */
-  visit(at: number, block: number, sink: HolderSink): void {
+  /** Hand all holders of an entry to the sink, and note (unless not `warm`) that it was asked for. */
+  visit(at: number, block: number, sink: HolderSink, warm = true): void {
     const words = this.words;
     const meta = words[at + META]!;
-    if ((meta & WARMTH) !== WARMTH) words[at + META] = meta | WARMTH;
+    if (warm && (meta & WARMTH) !== WARMTH) words[at + META] = meta | WARMTH;
     const chained = (meta & CHAINED) !== 0;
     let end = at + (chained ? LIST : STRIDE);
     while (words[end - 1] === 0) end--;

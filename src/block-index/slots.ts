@@ -7,10 +7,14 @@
  * @module
  */
 import { checkInteger, rangeMistake } from "../errors.js";
+import { CacheTurn } from "./cache-turn.js";
 
 /** What an entry under a slot says. `Removed` is a mark: this block's removal was seen, though its store was not. */
 export const Role = { Held: 0, Implied: 1, Removed: 2 } as const;
 export type Role = (typeof Role)[keyof typeof Role];
+
+/** Added to the role of a slot whose entries count for nothing: see {@link Slots.doubt}. */
+export const DOUBTED = 4;
 
 /** Slot numbers fit 20 bits, so that a holder word has 12 bits left for its count. */
 export const MAX_SLOTS: number = 2 ** 20;
@@ -36,20 +40,25 @@ export interface HolderLine {
   readonly group: number;
   /** Slot of new entries by role; undefined until first needed. */
   readonly slots: [held: number | undefined, implied: number | undefined, removed: number | undefined];
-  /** Slots whose entries may have been removed by a lost frame. */
+  /** Slots whose entries may have been removed by a lost frame, oldest first. */
   readonly suspects: number[];
+  readonly turn: CacheTurn;
   /** Leave a mark where a removal is seen: wanted while the publisher's history is incomplete. */
   leaveMarks: boolean;
   /** Count physical copies; false where the engine announces blocks again that it merely reuses. */
   countCopies: boolean;
+  /** What it holds counts for nothing: see {@link Slots.doubt}. */
+  doubted: boolean;
 }
 
 /** The slots of one table, as parallel arrays by slot number. Slot 0 is never used. */
 export class Slots {
   owner: Int32Array = new Int32Array(64);
+  /** The line's id; of a dead slot, negated. */
   line: Int32Array = new Int32Array(64);
   tier: Uint8Array = new Uint8Array(64);
   group: Uint8Array = new Uint8Array(64);
+  /** A {@link Role}, with {@link DOUBTED} or without. */
   role: Uint8Array = new Uint8Array(64);
   /** 1 if entries of this slot may have been removed by a lost frame. */
   suspect: Uint8Array = new Uint8Array(64);
@@ -91,8 +100,10 @@ export class Slots {
       group,
       slots: [undefined, undefined, undefined],
       suspects: [],
+      turn: new CacheTurn(),
       leaveMarks: false,
       countCopies: true,
+      doubted: false,
     };
   }
 
@@ -132,9 +143,11 @@ export class Slots {
       if (slot === undefined) continue;
       this.suspect[slot] = 1;
       line.suspects.push(slot);
+      line.turn.suspectSince.push(line.turn.stored);
       this.#suspects++;
       line.slots[role] = undefined;
     }
+    line.turn.gapAt = line.turn.stored;
     let voided = 0;
     for (let i = 0; i < line.suspects.length; )
       if (
@@ -142,25 +155,68 @@ export class Slots {
         line.suspects.length > MAX_SUSPECTS ||
         this.#suspects > MAX_ALL_SUSPECTS
       ) {
+        line.turn.suspectSince.splice(i, 1);
         voided += this.#close(line.suspects.splice(i, 1)[0]!);
         this.#suspects--;
       } else i++;
     return voided;
   }
 
-  /** Void the line's suspect entries at once. Returns how many entries. */
-  closeSuspects(line: HolderLine): number {
-    this.#suspects -= line.suspects.length;
-    return line.suspects.splice(0).reduce((sum, slot) => sum + this.#close(slot), 0);
+  /** Void the line's suspect entries at once, of so many gaps, the oldest first. Returns how many entries. */
+  closeSuspects(line: HolderLine, gaps: number = line.suspects.length): number {
+    const closed = line.suspects.splice(0, gaps);
+    line.turn.suspectSince.splice(0, gaps);
+    this.#suspects -= closed.length;
+    return closed.reduce((sum, slot) => sum + this.#close(slot), 0);
+  }
+
+  /**
+   * Blocks were stored or removed: void what the cache has turned over since. Suspects go one turn after their gap,
+   * marks after one to two turns. Returns how many entries were void.
+   *
+   * @param stored - blocks that the line did not hold for sure before
+   * @param evicted - blocks it holds no more
+   * @param unknown - removals of blocks it did not hold
+   */
+  turnOver(line: HolderLine, stored: number, evicted: number, unknown: number): number {
+    const { turn, slots } = line;
+    turn.stored += stored;
+    if (evicted + unknown > 0) turn.noteRemovals(evicted, unknown, this.residents(line) + evicted);
+    if (turn.hasTurned(turn.marksSince)) {
+      if (turn.formerMarks !== undefined) this.#close(turn.formerMarks);
+      turn.formerMarks = slots[Role.Removed];
+      slots[Role.Removed] = undefined;
+      turn.marksSince = turn.stored;
+    }
+    let gaps = 0;
+    while (gaps < line.suspects.length && turn.hasTurned(turn.suspectSince[gaps]!)) gaps++;
+    return gaps === 0 ? 0 : this.closeSuspects(line, gaps);
+  }
+
+  /** Void the line's marks: nothing is passed over any more. */
+  closeMarks(line: HolderLine): void {
+    for (const slot of [line.turn.formerMarks, line.slots[Role.Removed]])
+      if (slot !== undefined) this.#close(slot);
+    line.turn.formerMarks = line.slots[Role.Removed] = undefined;
+  }
+
+  /** From now on what the line holds counts for nothing in scores, or counts again. Its marks go on to tell removals. */
+  doubt(line: HolderLine, doubted: boolean): void {
+    line.doubted = doubted;
+    for (const slot of [...line.slots, ...line.suspects]) {
+      if (slot === undefined || this.role[slot] === Role.Removed) continue;
+      this.role[slot] = doubted ? this.role[slot]! | DOUBTED : this.role[slot]! & ~DOUBTED;
+    }
   }
 
   /** Void all of the line's entries and marks at once. Returns how many entries it held. */
   close(line: HolderLine): number {
     let voided = this.closeSuspects(line);
-    for (const role of [Role.Held, Role.Implied, Role.Removed] as const) {
+    this.closeMarks(line);
+    for (const role of [Role.Held, Role.Implied] as const) {
       const slot = line.slots[role];
       line.slots[role] = undefined;
-      if (slot !== undefined) voided += role === Role.Removed ? 0 * this.#close(slot) : this.#close(slot);
+      if (slot !== undefined) voided += this.#close(slot);
     }
     return voided;
   }
@@ -181,7 +237,7 @@ export class Slots {
     this.line[slot] = line.id;
     this.tier[slot] = line.tier;
     this.group[slot] = line.group;
-    this.role[slot] = role;
+    this.role[slot] = line.doubted && role !== Role.Removed ? role | DOUBTED : role;
     this.suspect[slot] = 0;
     this.resident[slot] = 0;
     return slot;
@@ -190,7 +246,8 @@ export class Slots {
   #close(slot: number): number {
     const resident = this.resident[slot]!;
     this.owner[slot] = NO_OWNER;
-    this.line[slot] = 0;
+    // Negative, it matches no line, and still says whose it was until the slot is used again.
+    this.line[slot] = -this.line[slot]!;
     // Without entries in the table there is nothing to sweep.
     if (resident === 0) this.#free.push(slot);
     else this.#diedDuringPass.push(slot);

@@ -15,7 +15,7 @@
  * | 9 | group_idx | PR 37688 | |
  * | 10 | kv_cache_spec_kind | PR 40984 | |
  * | 11 | kv_cache_spec_sliding_window | PR 40984 | |
- * | map only | cache_salt (SGLang) | | |
+ * | map only | cache_salt (SGLang) | | remaining_copy_counts (PR 48933, open) |
  * @module
  */
 import type { BlockRemoved, BlockStored } from "./event-types.js";
@@ -89,9 +89,11 @@ export function takeBlockRemoved(cursor: MsgpackCursor, shape: EventShape): Bloc
     blockKeys: UNREAD,
     medium: null,
     groupIdx: null,
+    remainingCopies: null,
   };
   takeFields(cursor, shape, REMOVED_POSITIONS, event, takeRemovedField);
   if (event.blockKeys === UNREAD) missing("block_hashes");
+  if (2 * (event.remainingCopies?.length ?? 0) !== event.blockKeys.length) event.remainingCopies = null;
   return event;
 }
 
@@ -161,7 +163,21 @@ function takeRemovedField(cursor: MsgpackCursor, name: string, event: Draft<Bloc
   if (name === "block_hashes") event.blockKeys = takeBlockKeys(cursor);
   else if (name === "medium") event.medium = takeText(cursor, name);
   else if (name === "group_idx") event.groupIdx = takeUintOrNil(cursor, name);
+  else if (name === "remaining_copy_counts") event.remainingCopies = takeCopies(cursor);
   else cursor.skip();
+}
+
+/** A proposal still: in any other shape it is passed over like a field unknown, for the removal holds without it. */
+function takeCopies(cursor: MsgpackCursor): Uint32Array | null {
+  const start = cursor.at;
+  const count = cursor.arrayLength();
+  if (count >= 0) {
+    const copies = new Uint32Array(count);
+    if (cursor.uint32s(copies) === count) return copies;
+  }
+  cursor.at = start;
+  cursor.skip();
+  return null;
 }
 
 function takeBlockKeys(cursor: MsgpackCursor): Uint32Array {

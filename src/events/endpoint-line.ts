@@ -40,6 +40,8 @@ export class EndpointLine {
   readonly socket: SubscriberSocket;
   readonly transport: EndpointTransport;
   endpoint: string;
+  /** Told of each connection that is made. */
+  onConnected: (() => void) | undefined;
   readonly #options: CheckedOptions;
   readonly #changed: () => void;
   #givenUp: NodeJS.Timeout | undefined;
@@ -110,6 +112,7 @@ export class EndpointLine {
     events.on("handshake", () => {
       this.transport.handshaken();
       this.#changed();
+      this.onConnected?.();
     });
     for (const kind of ["protocol", "auth", "other"] as const)
       events.on(`handshake:error:${kind}`, () => this.transport.refused());

@@ -52,6 +52,11 @@ export interface BlockRemoved {
   readonly blockKeys: Uint32Array;
   readonly medium: string | null;
   readonly groupIdx: number | null;
+  /**
+   * How many copies of each block are left there; null where the engine does not say. vLLM's PR 48933 proposes it; what
+   * does not go with the blocks one by one is taken for not said.
+   */
+  readonly remainingCopies: Uint32Array | null;
 }
 
 /** The engine's own tier of this rank is empty. */

@@ -1,8 +1,8 @@
 /**
  * One engine's frames with what was lost put back: live frames go in, frames in sequence come out.
  *
- * A gap, a late join or a restart seen late holds the live frames back, asks the engine for what is missing, lets that
- * out first and then what was held. Where the engine has it no more or does not answer, what was held goes out as it is,
+ * A new connection, a gap, a late join or a restart seen late holds the live frames back, asks the engine for what is
+ * missing, lets that out first and then what was held. Where the engine has it no more or does not answer, what was held goes out as it is,
  * with its gap: live events always flow in the end, and whoever reads the sequence sees what is missing. That is not
  * asked for again, since newer frames are out by then and an older one behind them would say what is overtaken.
  * @module
@@ -11,7 +11,10 @@ import type { KvFrame } from "../types.js";
 import { peekBatchTime } from "./decode.js";
 import type { ReplayedBatch } from "./replay-client.js";
 
-/** `full`: ask for everything missing, from the engine's first frame on. `gap-only`: only for gaps between frames seen. */
+/**
+ * `full`: ask for everything missing, from the engine's first frame on. `gap-only`: only for what is missing after frames
+ * that were seen. Either asks as soon as there is a connection, so that an idle engine is known too.
+ */
 export type ReplayPolicy = "full" | "gap-only";
 
 export interface RepairingFeedOptions {
@@ -21,6 +24,11 @@ export interface RepairingFeedOptions {
   /** Failed repairs are followed by this long without asking, doubling up to 32 times. Milliseconds of `now`. */
   readonly coolDownMs: number;
   readonly now: () => number;
+  /**
+   * What a frame is made of that no live one came with. Told the topic, or null where the engine's replay does not say it
+   * and no frame has; undefined if such frames are not to be taken. Without it nothing is asked before a live frame comes.
+   */
+  readonly blank?: (topic: string | null) => Omit<KvFrame, "seq" | "payload"> | undefined;
   /** Ask the engine. Rejects if it does not answer; ends when `onBatch` says `false`. */
   replay(
     start: bigint,
@@ -35,10 +43,14 @@ export interface RepairingFeedOptions {
 }
 
 export interface Repair {
+  /** `repaired` with nothing replayed: there is nothing to be had, as from an engine that has published nothing. */
   readonly state: "asking" | "repaired" | "partly" | "failed";
-  /** First number asked for (in a gap the last one seen, as a proof), and the first not asked for. */
+  /**
+   * First number asked for (after frames seen the last of them, as a proof), and the first not asked for; null: all that
+   * the engine has, at a new connection.
+   */
   readonly start: bigint;
-  readonly until: bigint;
+  readonly until: bigint | null;
   /** How many of them came. */
   readonly replayed: number;
   readonly error?: unknown;
@@ -47,6 +59,7 @@ export interface Repair {
 /** What the engine answered. */
 interface Answer {
   first: bigint | undefined;
+  last: bigint | undefined;
   replayed: number;
   /** Not by the process whose frames were seen before the gap. */
   foreign: boolean;
@@ -54,18 +67,28 @@ interface Answer {
   kept: KvFrame | undefined;
 }
 
+const NOTHING: Answer = { first: undefined, last: undefined, replayed: 0, foreign: false, kept: undefined };
+/** After every number that a frame can have. */
+const END = 2n ** 64n - 1n;
+/** Where connections come and go, so many of them are asked at within one cool-down. */
+const ASKS_PER_COOL_DOWN = 5;
+
 export class RepairingFeed {
   readonly #options: RepairingFeedOptions;
   /** The last frame's number, batch time (NaN: unreadable) and length: they tell whether a replayed one is the same. */
   #last: bigint | undefined;
   #lastTs = Number.NaN;
   #lastLength = 0;
+  #lastTopic: string | null = null;
+  #lastReceivedAt = 0;
   #newestTs = Number.NEGATIVE_INFINITY;
   #held: KvFrame[] = [];
   #heldBytes = 0;
   #repairing: AbortController | undefined;
   #failures = 0;
   #quietUntil = Number.NEGATIVE_INFINITY;
+  /** When it was asked at connections, the last times. */
+  readonly #asks: number[] = [];
   #closed = false;
 
   constructor(options: RepairingFeedOptions) {
@@ -81,6 +104,24 @@ export class RepairingFeed {
   take(frame: KvFrame): void | Promise<void> {
     if (this.#repairing === undefined) return this.#pass(frame);
     this.#hold(frame);
+  }
+
+  /**
+   * There is a connection to the engine: ask for all that it announced before, or since the last frame seen. That frame
+   * comes again, as the proof that nothing else did: then its reader knows the engine without waiting for a new one.
+   */
+  connected(): void {
+    const { policy, blank, now, coolDownMs } = this.#options;
+    const isKnown = this.#last !== undefined;
+    if (this.#closed || this.repairing || blank === undefined || (policy !== "full" && !isKnown)) return;
+    const at = now();
+    if (at < this.#quietUntil) return;
+    if (this.#asks.length === ASKS_PER_COOL_DOWN) {
+      if (at - this.#asks[0]! < coolDownMs) return;
+      this.#asks.shift();
+    }
+    this.#asks.push(at);
+    void this.#repair(this.#last ?? 0n, undefined);
   }
 
   /** End a repair under way; what is held goes out as it is, and so does what still comes. */
@@ -113,6 +154,8 @@ export class RepairingFeed {
       this.#last = frame.seq;
       this.#lastTs = ts;
       this.#lastLength = frame.payload.length;
+      this.#lastTopic = frame.topic;
+      this.#lastReceivedAt = frame.receivedAt;
       if (ts > this.#newestTs) this.#newestTs = ts;
     }
     return this.#options.emit(frame);
@@ -125,17 +168,20 @@ export class RepairingFeed {
       this.#repairing?.abort(new Error("too many live frames meanwhile"));
   }
 
-  async #repair(start: bigint, live: KvFrame): Promise<void> {
-    const { onRepair, now, coolDownMs } = this.#options;
-    const until = live.seq;
+  /** Ask for what is missing before a live frame, or without one for all there is. */
+  async #repair(start: bigint, live: KvFrame | undefined): Promise<void> {
+    const { onRepair, now, coolDownMs, policy } = this.#options;
+    const until = live?.seq ?? null;
     const stop = new AbortController();
     this.#repairing = stop;
     onRepair({ state: "asking", start, until, replayed: 0 });
-    let answer: Answer = { first: undefined, replayed: 0, foreign: false, kept: undefined };
+    let answer: Answer = { ...NOTHING };
     let end: Pick<Repair, "state" | "error">;
     try {
       await this.#ask(start, live, answer, stop.signal);
-      if (answer.kept !== undefined) {
+      // The process that made the last one seen would still have that, or newer ones.
+      const isGone = live === undefined && start > 0n && answer.first === undefined && !answer.foreign;
+      if (answer.kept !== undefined || (isGone && policy === "full")) {
         // Restarted behind the gap: of the new life all is missing.
         start = 0n;
         answer = { ...answer, foreign: false };
@@ -150,20 +196,24 @@ export class RepairingFeed {
     // Without it, what is held would pass for the old life's, with a gap before it.
     if (this.#repairing === stop && answer.kept !== undefined) this.#emit(answer.kept);
     onRepair({ ...end, start, until, replayed: answer.replayed });
-    if (this.#repairing === stop) this.#release();
+    if (this.#repairing === stop) this.#release(live === undefined ? (answer.last ?? -1n) : undefined);
   }
 
-  /** Ask for what is missing before a live frame, and let it out as it comes. */
-  async #ask(start: bigint, live: KvFrame, answer: Answer, signal: AbortSignal): Promise<void> {
+  /** Ask for what is missing, and let it out as it comes. */
+  async #ask(start: bigint, live: KvFrame | undefined, answer: Answer, signal: AbortSignal): Promise<void> {
     const { policy, replay } = this.#options;
     /** The last one seen is asked for too, as the proof that it is still the same life of the engine. */
     let proof = start === this.#last;
     await replay(
       start,
-      live.seq,
+      live?.seq ?? END,
       ({ topic, seq, payload }) => {
         if (signal.aborted) return false;
-        const frame = { ...live, topic: topic ?? live.topic, seq, payload };
+        // From here on they came live.
+        if (live === undefined && this.#held.length > 0 && seq >= this.#held[0]!.seq) return false;
+        const like = live ?? this.#options.blank?.(topic ?? this.#lastTopic);
+        if (like === undefined) return false;
+        const frame = { ...like, topic: topic ?? like.topic, seq, payload };
         if (proof && seq === start && !this.#isLast(payload)) {
           answer.foreign = start > 0n;
           // Its reader knows a new life by an old number under a newer batch time. Where the new life's clock is behind,
@@ -172,11 +222,14 @@ export class RepairingFeed {
           if (isNewer && start > 0n && policy === "full") answer.kept = frame;
           if (!isNewer || answer.kept !== undefined) return false;
         }
+        // It is no news: its age stays.
+        if (proof && seq === start && this.#isLast(payload)) frame.receivedAt = this.#lastReceivedAt;
         proof = false;
         const { kept } = answer;
         answer.kept = undefined;
         if (kept !== undefined && kept.seq < seq) this.#emit(kept);
         answer.first ??= seq;
+        answer.last = seq;
         answer.replayed++;
         return this.#emit(frame);
       },
@@ -189,23 +242,32 @@ export class RepairingFeed {
     return payload.length === this.#lastLength && Object.is(peekBatchTime(payload), this.#lastTs);
   }
 
-  /** Ask no more, and let what was held out as it is: a gap that is left is for the reader of the sequence to see. */
-  #release(): void {
+  /**
+   * Ask no more, and let what was held out as it is: a gap that is left is for the reader of the sequence to see.
+   * @param replayed - where all there is was asked for, the last number that came of it (-1: none)
+   */
+  #release(replayed?: bigint): void {
     this.#repairing?.abort();
     this.#repairing = undefined;
     const held = this.#held;
     this.#held = [];
     this.#heldBytes = 0;
     for (const [i, frame] of held.entries()) {
+      // Came with the replay, and again by itself.
+      const isOld = !(peekBatchTime(frame.payload) > this.#newestTs);
+      if (replayed !== undefined && frame.seq <= replayed && isOld) continue;
       // The gap before the first was just asked for. A new one between the held is asked for anew.
-      if (i === 0) this.#emit(frame);
+      if (i === 0 && replayed === undefined) this.#emit(frame);
       else this.take(frame);
     }
   }
 }
 
 /** Whether all that was asked for came. A first number of 1 is a publisher that counts from there. */
-function isWhole({ first, replayed, foreign }: Answer, start: bigint, until: bigint): boolean {
-  if (first === undefined || foreign || BigInt(replayed) !== until - first) return false;
+function isWhole(answer: Answer, start: bigint, until: bigint | null): boolean {
+  const { first, last, replayed, foreign } = answer;
+  // Nothing at all: there is nothing.
+  if (until === null && first === undefined) return !foreign;
+  if (first === undefined || foreign || BigInt(replayed) !== (until ?? last! + 1n) - first) return false;
   return first === start || (start === 0n && first === 1n);
 }

@@ -30,19 +30,28 @@ export interface EventSocketOptions {
   maxFrameBytes?: number | undefined;
   /** Messages that ZeroMQ keeps for each engine before it drops new ones. Default 100 000. */
   receiveHighWaterMark?: number | undefined;
-  /** Interval of ZMTP pings; a connection without an answer for three of them is made anew. 0: none. Default 5000. */
+  /**
+   * Interval of ZMTP pings. A connection without an answer for three of them is lost, so a host that went away silently is
+   * noticed within four; attempts to connect are given up after three (and a second at least). 0: none. Default 5000.
+   */
   heartbeatIntervalMs?: number | undefined;
   /** First wait before connecting again; doubles up to `reconnectMaxIntervalMs`. Default 100. */
   reconnectIntervalMs?: number | undefined;
   /** Default 5000. */
   reconnectMaxIntervalMs?: number | undefined;
   /**
-   * The engines' `replay_endpoint`s, as many as endpoints and in their order: asked for what was lost. Ranks as above.
+   * The engines' `replay_endpoint`s, as many as endpoints and in their order: asked for what was lost, and at each new
+   * connection for what was announced before. Ranks as above.
    * Without it a gap stays a gap, and so does one that the engine does not fill when it is asked.
    */
   replayEndpoint?: string | readonly string[] | undefined;
   /** `full` (default with a replay endpoint): also what was announced before we came; `gap-only`; `off`. */
   replay?: ReplayPolicy | "off" | undefined;
+  /**
+   * Topic of frames replayed at a new connection where neither the replay (vLLM before v0.26, SGLang) nor an earlier frame
+   * says it. Not used with a `topicFilter`. Without it such engines are asked when their first live frame comes.
+   */
+  replayTopic?: string | undefined;
   /** How long an engine may take for each reply of a replay, in milliseconds. Default 2000. */
   replayTimeoutMs?: number | undefined;
   /** Told when a repair begins and how it ended. */
@@ -72,6 +81,7 @@ export interface CheckedOptions {
   readonly replayEndpoints: readonly string[] | null;
   readonly replayPolicy: ReplayPolicy;
   readonly replayTimeoutMs: number;
+  readonly replayTopic: string | null;
   readonly onRepair: ((repair: Repair, endpoint: string) => void) | undefined;
   readonly now: () => number;
   readonly onRejected: ((error: KvBlockError, endpoint: string) => void) | undefined;
@@ -93,6 +103,7 @@ const KNOWN: readonly (keyof EventSocketOptions)[] = [
   "replayEndpoint",
   "replay",
   "replayTimeoutMs",
+  "replayTopic",
   "onRepair",
   "now",
   "onRejected",
@@ -109,7 +120,8 @@ export function checkEventSocketOptions(options: EventSocketOptions, clock: () =
   checkOptions("openEventSocket", options, KNOWN);
   const { bind = false, topicFilter = "", signal } = options;
   if (typeof bind !== "boolean") throw typeMistake("bind", "boolean", bind);
-  if (typeof topicFilter !== "string") throw typeMistake("topicFilter", "string", topicFilter);
+  for (const name of ["topicFilter", "replayTopic"] as const)
+    if (typeof (options[name] ?? "") !== "string") throw typeMistake(name, "string", options[name]);
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw typeMistake("signal", "AbortSignal", signal);
   for (const name of ["now", "onRejected", "onTransport", "onRepair"] as const)
@@ -125,6 +137,7 @@ export function checkEventSocketOptions(options: EventSocketOptions, clock: () =
     replayEndpoints: replay === "off" ? null : replayEndpoints(options, endpoints.length),
     replayPolicy: replay === "off" ? "full" : replay,
     replayTimeoutMs: milliseconds("replayTimeoutMs", 2000, 1),
+    replayTopic: options.replayTopic ?? null,
     onRepair: options.onRepair,
     bind,
     topicFilter,

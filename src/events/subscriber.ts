@@ -33,6 +33,8 @@ export interface EventSocket extends AsyncIterable<KvFrame>, AsyncDisposable {
 /** Frames may come without a pause, and libzmq hands over what it has at once: let the host's loop turn this often. */
 const SLICE_MS = 2;
 const HEARTBEATS_MISSED = 3;
+/** What a slow host may take to answer a connection. */
+const MIN_ATTEMPT_MS = 1000;
 
 /** A replay takes the engine's publishing thread: after one that failed it is left alone this long, then longer. */
 const REPLAY_COOL_DOWN_MS = 10_000;
@@ -125,6 +127,7 @@ class ZeromqEventSocket implements EventSocket {
   /** The endpoint's feed, if its engine has a replay endpoint. */
   #feedOf(line: EndpointLine, i: number): RepairingFeed | undefined {
     const { replayEndpoints, replayPolicy, replayTimeoutMs, maxFrameBytes, curve, onRepair } = this.#options;
+    const { topicFilter, replayTopic, now } = this.#options;
     const endpoint = replayEndpoints?.[i];
     if (endpoint === undefined) return undefined;
     const feed = new RepairingFeed({
@@ -132,6 +135,12 @@ class ZeromqEventSocket implements EventSocket {
       maxHeldBytes: maxFrameBytes,
       coolDownMs: REPLAY_COOL_DOWN_MS,
       now: () => performance.now(),
+      blank: (said) => {
+        const topic = said ?? (topicFilter === "" ? replayTopic : null);
+        // A replay knows no filter.
+        if (topic === null || !topic.startsWith(topicFilter)) return undefined;
+        return { topic, receivedAt: now(), source: line.endpoint };
+      },
       replay: (start, until, onBatch, signal) =>
         inReplayTurn(signal, () => {
           const silenceMs = replayTimeoutMs;
@@ -141,6 +150,8 @@ class ZeromqEventSocket implements EventSocket {
       onRepair: (repair) => onRepair?.(repair, line.endpoint),
     });
     this.#feeds.push(feed);
+    line.onConnected = () => feed.connected();
+    if (line.transport.connected > 0) feed.connected();
     return feed;
   }
 
@@ -167,13 +178,17 @@ class ZeromqEventSocket implements EventSocket {
 /** @throws KvBlockError `ERR_KVBLOCK_SUBSCRIBE` if libzmq cannot make one (too many sockets or open files) */
 function newSubscriber(zeromq: Zeromq, endpoint: string, options: CheckedOptions): SubscriberSocket {
   const { curve } = options;
+  const silence = HEARTBEATS_MISSED * options.heartbeatIntervalMs;
+  // A host that is away swallows attempts to connect: given up as a connection is, not when the system does (minutes).
+  const attempt = Math.max(silence, MIN_ATTEMPT_MS);
   try {
     return new zeromq.Subscriber({
+      ...(silence > 0 && { connectTimeout: attempt, handshakeInterval: attempt }),
       linger: 0,
       maxMessageSize: options.maxFrameBytes,
       receiveHighWaterMark: options.receiveHighWaterMark,
       heartbeatInterval: options.heartbeatIntervalMs,
-      heartbeatTimeout: HEARTBEATS_MISSED * options.heartbeatIntervalMs,
+      heartbeatTimeout: silence,
       reconnectInterval: options.reconnectIntervalMs,
       reconnectMaxInterval: options.reconnectMaxIntervalMs,
       // Only where it must be: with it, a name would resolve to its IPv6 address first, where few engines listen.

@@ -14,6 +14,7 @@ import { CborFormat } from "./cbor.js";
 import { type BlockChain, HashChain, type HashTokensOptions } from "./chain.js";
 import type { BlockFormat, Digest } from "./format.js";
 import { PickleFormat } from "./pickle.js";
+import { PlainRun } from "./plain-run.js";
 import { SglangFormat } from "./sglang.js";
 import { sha256, sha256Low64 } from "./sha256.js";
 
@@ -107,7 +108,14 @@ export class EngineBlockHasher implements BlockHasher {
       o.noneHash === undefined
         ? seedHash(format, digest, digestBytes, o.seed ?? "")
         : new Uint8Array(o.noneHash); // a copy, also of a Buffer, whose slice() is none
-    this.#chain = new HashChain(this.hashBlockSize, digestBytes, this.#noneHash, format, digest);
+    this.#chain = new HashChain(
+      this.hashBlockSize,
+      digestBytes,
+      this.#noneHash,
+      format,
+      digest,
+      PlainRun.ofEngine(algorithm, this.hashBlockSize, digestBytes, digest),
+    );
   }
 
   get noneHash(): Uint8Array {

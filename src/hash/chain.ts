@@ -2,10 +2,12 @@
  * The chain of block hashes over a token sequence, whatever the format and digest.
  * @module
  */
-import { checkOptions, describe, rangeMistake, typeMistake } from "../errors.js";
+import { checkOptions, rangeMistake, typeMistake } from "../errors.js";
 import type { TokenIds } from "../types.js";
 import type { BlockFormat, Digest } from "./format.js";
+import type { PlainRun } from "./plain-run.js";
 import type { HashKey } from "./tagged-keys.js";
+import { checkToken, copyTokens } from "./tokens.js";
 
 /** How a call of {@link BlockChain.hashTokens} goes on from earlier blocks and what else its blocks contain. */
 export interface HashTokensOptions {
@@ -50,15 +52,25 @@ export class HashChain {
   readonly #root: Uint8Array;
   readonly #format: BlockFormat;
   readonly #digest: Digest;
+  readonly #plainRun: PlainRun | undefined;
   /** One block's tokens, when they come as an array of numbers. */
   #copy: Uint32Array | undefined;
 
-  constructor(blockSize: number, digestBytes: number, root: Uint8Array, format: BlockFormat, digest: Digest) {
+  /** @param plainRun - hashes blocks without extra keys to the same digests, quicker */
+  constructor(
+    blockSize: number,
+    digestBytes: number,
+    root: Uint8Array,
+    format: BlockFormat,
+    digest: Digest,
+    plainRun?: PlainRun | undefined,
+  ) {
     this.blockSize = blockSize;
     this.digestBytes = digestBytes;
     this.#root = root;
     this.#format = format;
     this.#digest = digest;
+    this.#plainRun = plainRun;
   }
 
   /** See {@link BlockChain.hashTokens}. */
@@ -79,32 +91,48 @@ export class HashChain {
     }
 
     const digests = new Uint8Array(blocks * digestBytes);
-    const copy = typed || blocks === 0 ? undefined : (this.#copy ??= new Uint32Array(blockSize));
+    const plainRun = this.#plainRun;
     let from = parent;
     let fromAt = 0;
     let fromLength = parent.length;
     for (let block = 0; block < blocks; block++) {
-      const start = block * blockSize;
-      if (copy !== undefined) copyTokens(tokens, start, copy);
-      const extra = extraKeys === undefined ? null : checkExtraKeys(extraKeys[block], block);
-      const source = copy ?? (tokens as Uint32Array);
-      const input = this.#format.block(
-        from,
-        fromAt,
-        fromLength,
-        source,
-        copy === undefined ? start : 0,
-        blockSize,
-        extra,
-      );
-      const at = block * digestBytes;
-      this.#digest(input, digests, at);
+      // A run starts at a digest: not at a root of another length.
+      const end =
+        plainRun === undefined || fromLength !== digestBytes ? block : plainEnd(extraKeys, block, blocks);
+      if (end > block) {
+        plainRun!.hash(tokens, block, end, from, fromAt, digests);
+        block = end - 1;
+      } else this.#hashBlock(tokens, block, extraKeys, from, fromAt, fromLength, digests);
       from = digests;
-      fromAt = at;
+      fromAt = block * digestBytes;
       fromLength = digestBytes;
     }
     if (!typed) for (let i = blocks * blockSize; i < tokens.length; i++) checkToken(tokens[i], i);
     return digests;
+  }
+
+  /** One block, which may have extra keys. */
+  #hashBlock(
+    tokens: TokenIds,
+    block: number,
+    extraKeys: HashTokensOptions["extraKeys"],
+    parent: Uint8Array,
+    parentAt: number,
+    parentLength: number,
+    digests: Uint8Array,
+  ): void {
+    const { blockSize } = this;
+    let source = tokens;
+    let start = block * blockSize;
+    if (!(source instanceof Uint32Array)) {
+      this.#copy ??= new Uint32Array(blockSize);
+      copyTokens(tokens, start, blockSize, this.#copy);
+      source = this.#copy;
+      start = 0;
+    }
+    const extra = extraKeys === undefined ? null : checkExtraKeys(extraKeys[block], block);
+    const input = this.#format.block(parent, parentAt, parentLength, source, start, blockSize, extra);
+    this.#digest(input, digests, block * this.digestBytes);
   }
 
   #checkParent(parent: Uint8Array): Uint8Array {
@@ -119,6 +147,17 @@ function checkBlockCount(extraKeys: unknown, blocks: number): void {
   if (!Array.isArray(extraKeys)) throw typeMistake("extraKeys", "an array", extraKeys);
   if (extraKeys.length !== blocks)
     throw rangeMistake("extraKeys", `${blocks} entries, one per full block`, extraKeys);
+}
+
+/** Where the run of blocks without extra keys that begins at `block` ends; `block` itself if it has some. */
+function plainEnd(extraKeys: HashTokensOptions["extraKeys"], block: number, blocks: number): number {
+  if (extraKeys === undefined) return blocks;
+  while (block < blocks && isPlain(extraKeys[block])) block++;
+  return block;
+}
+
+function isPlain(extra: readonly HashKey[] | null | undefined): boolean {
+  return extra === null || (Array.isArray(extra) && extra.length === 0);
 }
 
 /** One block's extra keys, null for none. */
@@ -153,18 +192,3 @@ const TAGGED_KEYS: Readonly<Record<string, (key: readonly unknown[]) => boolean>
   cache_salt: (key) => key.length === 2 && typeof key[1] === "string",
   prompt_embeds: (key) => key.length === 2 && key[1] instanceof Uint8Array,
 };
-
-function copyTokens(tokens: TokenIds, start: number, into: Uint32Array): void {
-  for (let i = 0; i < into.length; i++) {
-    const token = tokens[start + i]!;
-    if (token >>> 0 !== token) checkToken(token, start + i);
-    into[i] = token;
-  }
-}
-
-function checkToken(token: unknown, index: number): void {
-  if (typeof token !== "number")
-    throw new TypeError(`"tokens[${index}]" expected integer 0 … 4294967295, got ${typeof token}`);
-  if (token >>> 0 !== token)
-    throw new RangeError(`"tokens[${index}]" expected integer 0 … 4294967295, got ${describe(token)}`);
-}

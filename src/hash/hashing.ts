@@ -84,7 +84,7 @@ export async function loadHashing(): Promise<Hashing> {
       const key = options.key ?? crypto.getRandomValues(new Uint8Array(8));
       if (!(key instanceof Uint8Array)) throw typeMistake("key", "Uint8Array", key);
       if (key.length !== 8) throw rangeMistake("key", "8 bytes", key);
-      return new TokenChain(options.blockSize, xxh64(key));
+      return new TokenChain(options.blockSize, xxh64(key), key);
     },
   };
 }

@@ -15,6 +15,7 @@ import type { TokenIds } from "../types.js";
 import { readKeys } from "./block-keys.js";
 import { type BlockChain, HashChain, type HashTokensOptions } from "./chain.js";
 import type { BlockFormat, Digest } from "./format.js";
+import { PlainRun } from "./plain-run.js";
 import { Scratch } from "./scratch.js";
 import type { HashKey } from "./tagged-keys.js";
 import { utf8Length, writeUtf8 } from "./utf8.js";
@@ -28,11 +29,19 @@ export class TokenChain implements BlockChain {
   readonly digestBytes: number = DIGEST_BYTES;
   readonly #chain: HashChain;
 
-  constructor(blockSize: number, digest: Digest) {
+  /** @param key - what `digest` is seeded with */
+  constructor(blockSize: number, digest: Digest, key: Uint8Array) {
     this.blockSize = this.hashBlockSize = blockSize;
     const root = new Uint8Array(DIGEST_BYTES);
     new DataView(root.buffer).setBigUint64(0, BigInt(blockSize));
-    this.#chain = new HashChain(blockSize, DIGEST_BYTES, root, new TokenFormat(), digest);
+    this.#chain = new HashChain(
+      blockSize,
+      DIGEST_BYTES,
+      root,
+      new TokenFormat(),
+      digest,
+      PlainRun.ofTokens(blockSize, DIGEST_BYTES, key),
+    );
   }
 
   hashTokens(tokens: TokenIds, options?: HashTokensOptions): Uint8Array {
@@ -44,7 +53,8 @@ export class TokenChain implements BlockChain {
   }
 }
 
-class TokenFormat implements BlockFormat {
+/** Writes one block at a time. */
+export class TokenFormat implements BlockFormat {
   readonly #out: Scratch = new Scratch();
 
   block(

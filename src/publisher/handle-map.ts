@@ -77,6 +77,16 @@ export class HandleMap {
     return true;
   }
 
+  /** Forget a handle, if it is known. */
+  delete(hi: number, lo: number): void {
+    const table = this.#tables[lo & (SHARDS - 1)];
+    const at = table === undefined ? 0 : find(table, hi, lo);
+    if (table === undefined || table[at + 4] === 0) return;
+    remove(table, at);
+    this.#used[lo & (SHARDS - 1)]!--;
+    this.size--;
+  }
+
   clear(): void {
     this.#options.reserve(-this.#bytes);
     this.#tables.length = this.#used.length = 0;

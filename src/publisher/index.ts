@@ -5,5 +5,6 @@
 export { AmbiguousKeys } from "./ambiguous-keys.js";
 export { HandleMap, type HandleMapOptions } from "./handle-map.js";
 export { type HeldFrame, HeldFrames } from "./held-frames.js";
+export { ParentClaims } from "./parent-claims.js";
 export { type ParkableStore, ParkedStores } from "./parked-stores.js";
 export { SequenceTracker, type Verdict } from "./sequence.js";

@@ -6,6 +6,7 @@
 /** What parking needs of a store event. */
 export interface ParkableStore {
   readonly blockKeys: Uint32Array;
+  readonly parentKey: readonly [hi: number, lo: number] | null;
   readonly tokenIds: Uint32Array;
 }
 
@@ -18,6 +19,8 @@ interface Parked<T> {
 
 /** Bytes of parked stores that one publisher may keep. */
 const MAX_BYTES = 8 * 2 ** 20;
+/** Stores that hang one from the other: a prompt computed in chunks, turns of a conversation. */
+const MAX_CHAIN = 256;
 
 export class ParkedStores<T extends ParkableStore> {
   /** Stores given up because the bound was reached. */
@@ -65,6 +68,26 @@ export class ParkedStores<T extends ParkableStore> {
     return this.size === 0 ? [] : this.#forget(handle(hi, lo));
   }
 
+  /**
+   * A parked store and the parked ones that lead to it, the topmost first: of each the blocks down to the next one's
+   * parent. Undefined, if its own blocks are not all there any more, or for an endless chain.
+   */
+  chainTo(store: T): { store: T; blocks: number }[] | undefined {
+    const chain: { store: T; blocks: number }[] = [];
+    let next: { parked: Parked<T>; block: number } | undefined = this.#at(
+      store.blockKeys.at(-2)!,
+      store.blockKeys.at(-1)!,
+      store,
+    );
+    for (; next !== undefined && chain.length < MAX_CHAIN; ) {
+      const { parked, block } = next;
+      chain.unshift({ store: parked.store, blocks: block + 1 });
+      if (parked.store.parentKey === null) return undefined;
+      next = this.#at(...parked.store.parentKey);
+    }
+    return next === undefined && chain.length > 0 ? chain : undefined;
+  }
+
   /** The engine removed a copy of a block that may be parked. Returns whether it was. */
   removed(hi: number, lo: number): boolean {
     const copies = this.size === 0 ? undefined : this.#byHandle.get(handle(hi, lo));
@@ -74,11 +97,27 @@ export class ParkedStores<T extends ParkableStore> {
     return true;
   }
 
+  /** Whether a store with a block of exactly these tokens is parked. Looks at all of them. */
+  has(tokens: Uint32Array): boolean {
+    for (const siblings of this.#byParent.values())
+      for (const { store, blocks } of siblings)
+        for (let block = 0; block < blocks; block++)
+          if (tokens.every((id, i) => store.tokenIds[block * tokens.length + i] === id)) return true;
+    return false;
+  }
+
   clear(): void {
     this.#reserve(-this.#bytes);
     this.#byParent.clear();
     this.#byHandle.clear();
     this.#bytes = this.size = 0;
+  }
+
+  /** A parked copy of a block that is still there; of a certain store, if one is given. */
+  #at(hi: number, lo: number, of?: T): { parked: Parked<T>; block: number } | undefined {
+    return this.#byHandle
+      .get(handle(hi, lo))
+      ?.findLast(({ parked, block }) => block < parked.blocks && (of === undefined || parked.store === of));
   }
 
   #forget(parent: bigint): Parked<T>[] {

@@ -16,7 +16,7 @@ export interface SlotTables {
   readonly owner: Int32Array;
   readonly tier: Uint8Array;
   readonly group: Uint8Array;
-  /** 0 held, 1 implied, 2 removal seen. */
+  /** 0 held, 1 implied, 2 removal seen; from 4 on, what the slot holds does not count. */
   readonly role: Uint8Array;
   /** 1 if entries of the slot may have been removed by a lost frame. */
   readonly suspect: Uint8Array;
@@ -48,6 +48,7 @@ export interface Match {
 const COUNT_BITS = 12;
 const IMPLIED = 1;
 const REMOVED = 2;
+const DOUBTED = 4;
 const ENGINE_TIER = 0;
 /** In `#next`: the run is open at every block. */
 const OPEN = -1;
@@ -117,6 +118,7 @@ export class PrefixScorer {
       // Owners newer than the candidates lie past the end of the table: not a candidate either.
       const p = (positions[owner[slot]!] ?? 0) - 1;
       if (p < 0 || (this.#next[p] !== block && this.#next[p] !== OPEN)) continue;
+      if (role[slot]! >= DOUBTED) continue;
       if (this.#groups[p] === 0 && this.#removed[p] === 0) {
         this.#touched[this.#touchedCount++] = p;
         this.#implied[p] = 1;

@@ -50,6 +50,50 @@ describe("the block index", () => {
     expect(index.holds(line, keys[0]!, keys[1]!)).toBe(false);
   });
 
+  it("takes what it has counted for one copy, once its line counts no more", () => {
+    const index = new BlockIndex();
+    const line = index.openLine(1, GPU, 0);
+    const keys = randomKeys(1, 3);
+    for (let copies = 0; copies < 3; copies++) index.add(line, keys);
+    line.countCopies = false;
+    index.evict(line, keys);
+    expect(index.holds(line, keys[0]!, keys[1]!)).toBe(false);
+    expect(index.slots.residents(line)).toBe(0);
+  });
+
+  it("keeps as many copies as a removal says are left, whatever was counted", () => {
+    const index = new BlockIndex();
+    const line = index.openLine(1, GPU, 0);
+    const keys = randomKeys(3, 3);
+    for (let copies = 0; copies < 3; copies++) index.add(line, keys, 0, 2);
+    const held = (): boolean[] => [0, 1, 2].map((i) => index.holds(line, keys[2 * i]!, keys[2 * i + 1]!));
+    index.evict(line, keys, 0, 3, Uint32Array.of(0, 1, 1));
+    // Of a block that it does not hold it only learns that this is not gone.
+    expect(held()).toEqual([false, true, false]);
+    expect(index.counts).toMatchObject({ evictions: 1, unknownRemovals: 1 });
+    index.evict(line, keys, 1, 2);
+    expect(held()).toEqual([false, false, false]);
+    // More than can be counted, so the next removal that does not say ends it.
+    index.add(line, keys, 0, 1);
+    index.evict(line, keys, 0, 1, Uint32Array.of(2 ** 32 - 1));
+    expect(held()).toEqual([true, false, false]);
+    expect(index.slots.residents(line)).toBe(1);
+    index.evict(line, keys, 0, 1);
+    expect(held()).toEqual([false, false, false]);
+  });
+
+  it("is sure again of a suspect block of which a removal says that copies are left", () => {
+    const index = new BlockIndex();
+    const line = index.openLine(1, GPU, 0);
+    const keys = randomKeys(2, 3);
+    index.add(line, keys);
+    index.makeSuspect(line);
+    index.evict(line, keys, 0, 1, Uint32Array.of(2));
+    index.clearSuspects(line);
+    expect([0, 2].map((i) => index.holds(line, keys[i]!, keys[i + 1]!))).toEqual([true, false]);
+    expect(index.slots.residents(line)).toBe(1);
+  });
+
   it("gives up a count that reached its maximum at the next removal, and says so", () => {
     const index = new BlockIndex();
     const line = index.openLine(1, GPU, 0);

@@ -56,6 +56,18 @@ const keys = fc.array(key, { maxLength: 12 });
 const commands = [
   fc.tuple(line, keys).map(([l, k]) => new Verb("add", l, (index, at) => index.add(at, keysOf(k)), k)),
   fc.tuple(line, keys).map(([l, k]) => new Verb("evict", l, (index, at) => index.evict(at, keysOf(k)), k)),
+  fc.tuple(line, fc.array(fc.tuple(key, fc.nat(3)), { maxLength: 6 })).map(
+    ([l, pairs]) =>
+      new Verb(
+        "evict, copies left",
+        l,
+        (index, at) => {
+          const left = Uint32Array.from(pairs, ([, copies]) => copies);
+          index.evict(at, keysOf(pairs.map(([k]) => k)), 0, pairs.length, left);
+        },
+        pairs,
+      ),
+  ),
   fc.tuple(line, key).map(([l, k]) => new Verb("imply", l, (index, at) => index.imply(at, ...keyOf(k)), k)),
   fc.tuple(line, key).map(([l, k]) => new Verb("forget", l, (index, at) => index.forget(at, ...keyOf(k)), k)),
   line.map((l) => new Verb("clear", l, (index, at) => index.clear(at))),
@@ -68,6 +80,29 @@ const commands = [
         l,
         (_, at) => {
           at.leaveMarks = on;
+        },
+        on,
+      ),
+  ),
+  fc.tuple(line, fc.boolean()).map(
+    ([l, on]) =>
+      new Verb(
+        "countCopies",
+        l,
+        (_, at) => {
+          at.countCopies = on;
+        },
+        on,
+      ),
+  ),
+  fc.tuple(line, fc.boolean()).map(
+    ([l, on]) =>
+      new Verb(
+        "doubt",
+        l,
+        (index, at) => {
+          if (index instanceof BlockIndex) index.slots.doubt(at, on);
+          else at.doubted = on;
         },
         on,
       ),

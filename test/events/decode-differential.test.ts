@@ -108,7 +108,7 @@ function mapEvent(v: Value): Outcome {
     : Object.entries(v as object);
   const event: Record<string, Value> =
     type === "BlockRemoved"
-      ? { type, medium: null, groupIdx: null }
+      ? { type, medium: null, groupIdx: null, remainingCopies: null }
       : {
           type,
           ...Object.fromEntries(

@@ -36,7 +36,11 @@ function expected(row: Row, fields: Record<string, unknown>, position: number): 
   const blockKeys = Uint32Array.from((fields.block_hashes as Hash[]).flatMap(keyOf));
   const medium = (fields.medium ?? null) as string | null;
   const groupIdx = (fields.group_idx ?? null) as number | null;
-  if (fields.type === "BlockRemoved") return { type: "BlockRemoved", blockKeys, medium, groupIdx };
+  if (fields.type === "BlockRemoved") {
+    const counts = (fields.remaining_copy_counts ?? null) as number[] | null;
+    const remainingCopies = counts === null ? null : Uint32Array.from(counts);
+    return { type: "BlockRemoved", blockKeys, medium, groupIdx, remainingCopies };
+  }
   const parent = fields.parent_block_hash as Hash | null;
   const metadata = fields.metadata as { cache_salt: string } | undefined;
   const raw = (row.raw_decoded as [number, unknown[][]])[1]?.[position];

@@ -1,6 +1,6 @@
 /** What the decoder does with each oddity: a bad event is skipped with a reason, and its neighbours are kept. */
 import { encode } from "@msgpack/msgpack";
-import { type BlockStored, decodeEventBatch, type SkipReason } from "kvblock/events";
+import { type BlockRemoved, type BlockStored, decodeEventBatch, type SkipReason } from "kvblock/events";
 import { describe, expect, test } from "vitest";
 
 const stored = (fields: Record<string, unknown> = {}): Record<string, unknown> => ({
@@ -200,8 +200,58 @@ describe("a field", () => {
     );
     const { events } = decodeEventBatch(raw(0x92, 0x01, 0x91, twice));
     expect(events).toEqual([
-      { type: "BlockRemoved", blockKeys: Uint32Array.of(0, 2), medium: null, groupIdx: null },
+      {
+        type: "BlockRemoved",
+        blockKeys: Uint32Array.of(0, 2),
+        medium: null,
+        groupIdx: null,
+        remainingCopies: null,
+      },
     ]);
+  });
+
+  const copiesOf = (fields: Record<string, unknown>): readonly number[] | null => {
+    const { events, skipped } = batchOf({ ...removed, ...fields });
+    expect([events.length, skipped.length]).toEqual([1, 0]);
+    const [event] = events as [BlockRemoved];
+    expect(event.blockKeys.length).toBeGreaterThan(0);
+    return event.remainingCopies === null ? null : [...event.remainingCopies];
+  };
+
+  test("says how many copies of each removed block are left, where the engine does", () => {
+    expect(copiesOf({ block_hashes: [9, 10], remaining_copy_counts: [0, 70_000] })).toEqual([0, 70_000]);
+    expect(copiesOf({ remaining_copy_counts: null })).toBeNull();
+    expect(copiesOf({})).toBeNull();
+    // Before the hashes, as a map may have it.
+    const first = { type: "BlockRemoved", remaining_copy_counts: [3], block_hashes: [9] };
+    expect((batchOf(first).events as [BlockRemoved])[0].remainingCopies).toEqual(Uint32Array.of(3));
+  });
+
+  test.each([
+    ["no array", 1],
+    ["text", "1"],
+    ["a map", { 9: 1 }],
+    ["too few", []],
+    ["too many", [1, 1]],
+    ["negative", [-1]],
+    ["a float", [0.5]],
+    ["past 32 bits", [2n ** 32n]],
+    ["a nil among them", [null]],
+  ])("that has copies left as %s is a removal all the same, without them", (_, counts) => {
+    expect(copiesOf({ remaining_copy_counts: counts })).toBeNull();
+  });
+
+  test("with copies left of an absurd length takes no memory for it", () => {
+    const event = raw(
+      0x83,
+      "type",
+      "BlockRemoved",
+      "block_hashes",
+      Uint8Array.of(0x91, 1),
+      "remaining_copy_counts",
+      Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff, 1),
+    );
+    expect(decodeEventBatch(raw(0x92, 0x01, 0x91, event)).failed?.reason).toBe("truncated");
   });
 });
 

@@ -21,16 +21,21 @@ interface Asked {
 }
 
 /** A feed with an engine that answers when the test says so. What comes out of its later life is marked: 3'. */
-function setUp(policy: ReplayPolicy = "full", maxHeldBytes = 1e6) {
+function setUp(policy: ReplayPolicy = "full", maxHeldBytes = 1e6, topic: string | null = "kv@pod@model") {
   const out: string[] = [];
   const asked: Asked[] = [];
   const repairs: Repair[] = [];
   const clock = { now: 0 };
+  const ages: number[] = [];
   const feed = new RepairingFeed({
     policy,
     maxHeldBytes,
     coolDownMs: 1000,
     now: () => clock.now,
+    blank: (said) => {
+      const named = said ?? topic;
+      return named === null ? undefined : { topic: named, receivedAt: clock.now };
+    },
     replay: (start, until, onBatch, signal) =>
       new Promise((resolve, reject) => {
         signal.addEventListener("abort", () => reject(signal.reason));
@@ -43,13 +48,14 @@ function setUp(policy: ReplayPolicy = "full", maxHeldBytes = 1e6) {
           fail: () => reject(new Error("no answer")),
         });
       }),
-    emit: ({ seq, topic, payload }) => {
+    emit: ({ seq, topic, payload, receivedAt }) => {
+      ages.push(clock.now - receivedAt);
       const [time] = decode(payload) as [number];
       out.push(`${seq}${time >= 1000 ? "'" : ""}${topic === "kv@pod@model" ? "" : " without topic"}`);
     },
     onRepair: (repair) => repairs.push(repair),
   });
-  return { feed, out, asked, repairs, clock };
+  return { feed, out, asked, repairs, clock, ages };
 }
 
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -312,5 +318,181 @@ describe("a repairing feed", () => {
     asked[0]!.end();
     await settle();
     expect(repairs.at(-1)!.state).toBe("partly");
+  });
+});
+
+describe("at a new connection a repairing feed", () => {
+  const END = 2n ** 64n - 1n;
+
+  it("asks for all there is, to the end, and holds live frames meanwhile", async () => {
+    const { feed, out, asked, repairs } = setUp();
+    feed.connected();
+    expect(asked[0]).toMatchObject({ start: 0n, until: END });
+    for (const seq of [0, 1, 2]) asked[0]!.batch(seq);
+    feed.take(frame(3));
+    expect(out).toEqual(["0", "1", "2"]);
+    // The replay goes on to what came live: that was not lost.
+    expect(asked[0]!.batch(3)).toBe(false);
+    asked[0]!.end();
+    await settle();
+    expect(out).toEqual(["0", "1", "2", "3"]);
+    expect(repairs).toMatchObject([
+      { state: "asking", start: 0n, until: null },
+      { state: "repaired", start: 0n, until: null, replayed: 3 },
+    ]);
+    feed.take(frame(4));
+    expect(asked).toHaveLength(1);
+  });
+
+  it("lets out once what came with the replay and live", async () => {
+    const { feed, out, asked } = setUp();
+    feed.connected();
+    for (const seq of [0, 1, 2, 3]) asked[0]!.batch(seq);
+    for (const seq of [2, 3, 4]) feed.take(frame(seq));
+    asked[0]!.end();
+    await settle();
+    expect(out).toEqual(["0", "1", "2", "3", "4"]);
+  });
+
+  it("asks for what was lost between the replay and the first live frame", async () => {
+    const { feed, out, asked } = setUp();
+    feed.connected();
+    for (const seq of [0, 1]) asked[0]!.batch(seq);
+    feed.take(frame(4));
+    asked[0]!.end();
+    await settle();
+    expect(asked[1]).toMatchObject({ start: 1n, until: 4n });
+    for (const seq of [1, 2, 3]) asked[1]!.batch(seq);
+    asked[1]!.end();
+    await settle();
+    expect(out).toEqual(["0", "1", "1", "2", "3", "4"]);
+  });
+
+  it("takes an engine that has published nothing for whole", async () => {
+    const { feed, out, asked, repairs } = setUp();
+    feed.connected();
+    asked[0]!.end();
+    await settle();
+    expect(repairs.at(-1)).toMatchObject({ state: "repaired", replayed: 0 });
+    feed.take(frame(0));
+    expect(out).toEqual(["0"]);
+    expect(asked).toHaveLength(1);
+  });
+
+  it("says so when the engine has its first frames no more", async () => {
+    const { feed, asked, repairs } = setUp();
+    feed.connected();
+    for (const seq of [7, 8]) asked[0]!.batch(seq);
+    asked[0]!.end();
+    await settle();
+    expect(repairs.at(-1)).toMatchObject({ state: "partly", replayed: 2, until: null });
+  });
+
+  it("made anew asks from the last seen on: the same frame again is the proof, and as old as it was", async () => {
+    const { feed, out, asked, repairs, clock, ages } = setUp();
+    for (const seq of [0, 1]) feed.take(frame(seq));
+    clock.now = 500;
+    feed.connected();
+    expect(asked[0]).toMatchObject({ start: 1n, until: END });
+    for (const seq of [1, 2]) asked[0]!.batch(seq);
+    asked[0]!.end();
+    await settle();
+    expect(out).toEqual(["0", "1", "1", "2"]);
+    expect(ages).toEqual([0, 0, 500, 0]);
+    expect(repairs.at(-1)).toMatchObject({ state: "repaired", start: 1n, replayed: 2 });
+  });
+
+  it("made anew to another process asks for all of that", async () => {
+    const { feed, out, asked, repairs } = setUp();
+    for (const seq of [0, 1, 2, 3]) feed.take(frame(seq));
+    feed.connected();
+    // It has not come so far yet: nothing from number 3 on.
+    asked[0]!.end();
+    await settle();
+    expect(asked[1]).toMatchObject({ start: 0n, until: END });
+    for (const seq of [0, 1]) asked[1]!.batch(seq, 1000);
+    asked[1]!.end();
+    await settle();
+    expect(out).toEqual(["0", "1", "2", "3", "0'", "1'"]);
+    expect(repairs.at(-1)).toMatchObject({ state: "repaired", start: 0n, replayed: 2 });
+  });
+
+  it("made anew to another process that went further sees the restart by its frame", async () => {
+    const { feed, out, asked } = setUp();
+    for (const seq of [0, 1]) feed.take(frame(seq));
+    feed.connected();
+    expect(asked[0]!.batch(1, 1000)).toBe(false);
+    asked[0]!.end();
+    await settle();
+    for (const seq of [0, 1, 2]) asked[1]!.batch(seq, 1000);
+    asked[1]!.end();
+    await settle();
+    expect(out).toEqual(["0", "1", "0'", "1'", "2'"]);
+  });
+
+  it("where only gaps are wanted asks for what was missed while away, and not at first", async () => {
+    const { feed, asked } = setUp("gap-only");
+    feed.connected();
+    expect(asked).toEqual([]);
+    feed.take(frame(7));
+    feed.connected();
+    expect(asked[0]).toMatchObject({ start: 7n, until: END });
+  });
+
+  it("leaves frames alone that nobody could tell the pod of, until a live one says it", async () => {
+    const { feed, out, asked } = setUp("full", 1e6, null);
+    feed.connected();
+    expect(asked[0]!.batch(0)).toBe(false);
+    asked[0]!.end();
+    await settle();
+    expect(out).toEqual([]);
+    feed.take(frame(2));
+    expect(asked[1]).toMatchObject({ start: 0n, until: 2n });
+    for (const seq of [0, 1]) asked[1]!.batch(seq);
+    asked[1]!.end();
+    await settle();
+    expect(out).toEqual(["0", "1", "2"]);
+    // From then on the topic is known.
+    feed.connected();
+    asked[2]!.batch(2);
+    expect(out.at(-1)).toBe("2");
+  });
+
+  it("asks an engine that does not answer neither again nor with the live frames that come then", async () => {
+    const { feed, out, asked, repairs, clock } = setUp();
+    feed.connected();
+    feed.take(frame(4));
+    asked[0]!.fail();
+    await settle();
+    expect(repairs.at(-1)).toMatchObject({ state: "failed", until: null });
+    expect(out).toEqual(["4"]);
+    feed.connected();
+    feed.take(frame(6));
+    expect(asked).toHaveLength(1);
+    clock.now = 1500;
+    feed.connected();
+    expect(asked).toHaveLength(2);
+  });
+
+  it("asks a few times where connections come and go, and then not for a while", async () => {
+    const { feed, asked, clock } = setUp();
+    for (let n = 0; n < 50; n++) {
+      feed.connected();
+      asked.at(-1)!.end();
+      await settle();
+    }
+    expect(asked).toHaveLength(5);
+    clock.now = 1000;
+    feed.connected();
+    expect(asked).toHaveLength(6);
+  });
+
+  it("asks once while a repair is under way, and nothing once it is closed", () => {
+    const { feed, asked } = setUp();
+    feed.connected();
+    feed.connected();
+    feed.close();
+    feed.connected();
+    expect(asked).toHaveLength(1);
   });
 });

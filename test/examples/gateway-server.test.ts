@@ -133,6 +133,11 @@ describe("health and metrics", () => {
     ])
       expect(text).toContain(`${line}\n`);
     expect((await fetch(`${gateway.metricsUrl}/readyz`)).status).toBe(200);
+    expect(await (await fetch(`${gateway.metricsUrl}/debug/kvblock`)).json()).toMatchObject({
+      kvblock: expect.any(String),
+      stats: { lookups: 2 },
+      pods: [{ state: "live" }],
+    });
     expect((await fetch(`${gateway.metricsUrl}/v1/models`)).status).toBe(404);
   });
 

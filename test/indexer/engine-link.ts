@@ -5,8 +5,17 @@
  */
 import { Encoder } from "@msgpack/msgpack";
 import type { KvFrame } from "kvblock";
-import { type BlockHasher, blockExtraKeys, createBlockHasher, type HashAlgorithm } from "kvblock/hash";
+import {
+  type BlockHasher,
+  blockExtraKeys,
+  createBlockHasher,
+  type ExtraKey,
+  type HashAlgorithm,
+  type HashKey,
+  tagExtraKeys,
+} from "kvblock/hash";
 import { BlockManager, type CacheRequest } from "../../examples/engine/block-manager.js";
+import { hashKey } from "../../examples/engine/block-pool.js";
 import type { CacheEvent } from "../../examples/engine/cache-events.js";
 import { encodeEventBatch, type WireEra } from "../../examples/engine/wire.js";
 
@@ -17,7 +26,11 @@ export interface LinkOptions {
   algorithm?: HashAlgorithm;
   /** PYTHONHASHSEED; absent: random, as engines without one are. */
   seed?: string | undefined;
+  /** Instead of a seed. */
+  noneHash?: Uint8Array | undefined;
   blockSize?: number;
+  /** Tokens per hash, where the engine hashes finer than its blocks; plain prompts only. */
+  hashBlockSize?: number | undefined;
   numBlocks?: number;
   era?: WireEra;
   intHashes?: boolean;
@@ -25,6 +38,8 @@ export interface LinkOptions {
   loras?: Readonly<Record<string, number>>;
   /** The engine hashes an adapter's id instead of its name (before v0.11.1). */
   hashesLoraId?: boolean;
+  /** Where the adapters are: the engine hashes extra keys tagged, an adapter's path among them (from v0.31). */
+  loraPaths?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Eras whose engines hash images by bare identifier: their events have no extra keys, or came before offsets. */
@@ -51,24 +66,24 @@ export class EngineLink {
   }
 
   static async start(options: LinkOptions = {}): Promise<EngineLink> {
-    const { algorithm = "sha256_cbor", blockSize = 4, seed } = options;
+    const { algorithm = "sha256_cbor", blockSize = 4, hashBlockSize, seed } = options;
     const root =
       algorithm === "sglang"
         ? {}
         : seed !== undefined
           ? { seed }
-          : { noneHash: crypto.getRandomValues(new Uint8Array(32)) };
-    const hasher = await createBlockHasher({ algorithm, blockSize, ...root } as Parameters<
+          : { noneHash: options.noneHash ?? crypto.getRandomValues(new Uint8Array(32)) };
+    const hasher = await createBlockHasher({ algorithm, blockSize, hashBlockSize, ...root } as Parameters<
       typeof createBlockHasher
     >[0]);
     return new EngineLink(options, hasher);
   }
 
-  /** A new process in the old one's place: empty cache, sequence from 0, a later clock. */
-  restart(): void {
+  /** A new process in the old one's place: empty cache, sequence from 0, and a clock that is later, or was set back. */
+  restart(clockSeconds = 60): void {
     this.cache = this.#newCache();
     this.seq = 0n;
-    this.ts += 60;
+    this.ts += clockSeconds;
   }
 
   /** Nobody outside can tell that a process is new before it speaks. */
@@ -118,19 +133,60 @@ export class EngineLink {
     };
   }
 
+  /** The prompt's blocks that could be reused, as Map keys of the engine's digests. */
+  keysOf(request: CacheRequest): string[] {
+    const { blockSize, digestBytes } = this.#hasher;
+    const blocks = Math.max(0, Math.floor((request.tokens.length - 1) / blockSize));
+    const tokens = request.tokens.slice(0, blocks * blockSize);
+    const full = this.request(request);
+    const { loraName, cacheSalt, multimodal } = full;
+    const extraKeys =
+      loraName || cacheSalt || multimodal?.length
+        ? this.#extraKeys(full, tokens.length, request.tokens.length).map((keys) => this.#hashed(keys, full))
+        : undefined;
+    const digests = this.#hasher.hashTokens(tokens, { extraKeys });
+    return Array.from({ length: blocks }, (_, i) =>
+      hashKey(digests.subarray(i * digestBytes, (i + 1) * digestBytes)),
+    );
+  }
+
   #newCache(): BlockManager {
-    const { era = "M1", hashesLoraId = false, numBlocks = 64 } = this.#options;
+    const { numBlocks = 64 } = this.#options;
     return new BlockManager({
       numBlocks,
       hasher: this.#hasher,
-      extraKeys: ({ loraName, loraId, cacheSalt, multimodal }, tokenCount, promptTokens) =>
-        blockExtraKeys(
-          { ...(hashesLoraId ? { loraId } : { loraName }), cacheSalt, multimodal, promptTokens },
-          tokenCount,
-          this.#hasher.blockSize,
-          BARE_ITEMS.has(era) ? "identifiers" : "offsets",
-        ),
+      extraKeys: (request, tokenCount, promptTokens) => this.#extraKeys(request, tokenCount, promptTokens),
+      hashedKeys: (keys, request) => this.#hashed(keys, request),
     });
+  }
+
+  #extraKeys(
+    { loraName, loraId, cacheSalt, multimodal }: CacheRequest,
+    tokenCount: number,
+    promptTokens: number,
+  ): (readonly ExtraKey[] | null)[] {
+    const { era = "M1", hashesLoraId = false, loraPaths } = this.#options;
+    return blockExtraKeys(
+      {
+        ...(hashesLoraId ? { loraId } : { loraName }),
+        cacheSalt,
+        multimodal,
+        // From v0.31 on a block that generation completes is looked at as any other.
+        promptTokens: loraPaths === undefined ? promptTokens : undefined,
+      },
+      tokenCount,
+      this.#hasher.blockSize,
+      BARE_ITEMS.has(era) ? "identifiers" : "offsets",
+    );
+  }
+
+  #hashed(keys: readonly ExtraKey[] | null, { loraName }: CacheRequest): readonly HashKey[] | null {
+    const { loraPaths } = this.#options;
+    if (loraPaths === undefined) return keys;
+    return tagExtraKeys(
+      keys,
+      loraName === undefined ? undefined : { name: loraName, path: loraPaths[loraName]! },
+    );
   }
 }
 

@@ -81,3 +81,40 @@ describe.each(["exact", "tokens"])("%s mode", (mode) => {
     expect(blocksOf(indexer, prompt, "pod-a")).toBe(ALL);
   });
 });
+
+describe("tokens mode: the engine's names of blocks", () => {
+  const hash = { mode: "tokens" } as const;
+
+  it("outlive the last copy in the engine's tier: a slower tier or a child may still name them", async () => {
+    const { indexer } = await indexerOf({ hash });
+    indexer.apply(frame([stored(one, 0, 3)]));
+    indexer.apply(frame([removed(one.hashes.slice(0, 3))], { seq: 1 }));
+    expect(blocksOf(indexer, prompt)).toBe(0);
+    // Offload stores of some versions say no tokens, only the names.
+    const offloaded = { medium: "CPU", token_ids: [], block_size: 0, parent_block_hash: null };
+    indexer.apply(frame([stored(one, 0, 3, offloaded)], { seq: 2 }));
+    expect(blocksOf(indexer, prompt)).toBe(3);
+    indexer.apply(frame([removed(one.hashes.slice(0, 3), { medium: "CPU" })], { seq: 3 }));
+    indexer.apply(frame([stored(one, 3, ALL)], { seq: 4 }));
+    indexer.apply(frame([stored(one, 0, 3, offloaded)], { seq: 5 }));
+    expect(indexer.scoreTokens(prompt, { model: "base" }).get("pod-a")?.byTier).toEqual({ cpu: 3, gpu: 3 });
+    expect(indexer.stats().skips).toEqual({});
+  });
+
+  it("are forgotten in time, so that blocks that come and go take no more and more memory", async () => {
+    const { indexer } = await indexerOf({ hash });
+    let seq = 0;
+    const churn = (blocks: number): number => {
+      for (const end = seq + blocks / 16; seq < end; seq++) {
+        const block_hashes = Array.from({ length: 16 }, (_, i) => BigInt(1 + 16 * seq + i));
+        const token_ids = block_hashes.flatMap((name) => [Number(name), 1, 2, 3]);
+        const chain = stored(one, 0, 0, { block_hashes, token_ids, block_size: 4 });
+        indexer.apply(frame([chain, removed(block_hashes)], { seq }));
+      }
+      return indexer.stats().memory.usedBytes;
+    };
+    const before = churn(32_000);
+    expect(churn(64_000)).toBeLessThan(1.2 * before);
+    expect(indexer.stats().blocks).toBe(0);
+  });
+});

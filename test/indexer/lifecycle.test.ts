@@ -64,6 +64,59 @@ describe("removePod", () => {
   });
 });
 
+describe("removePod and subscriptions", () => {
+  it("closes those that were opened for that pod, and no other", async () => {
+    const { indexer } = await indexerOf({ hash });
+    const letGo: string[] = [];
+    const open = (name: string, pod: string | undefined, frames: readonly KvFrame[]) =>
+      indexer.subscribe({ source: endless(frames, () => letGo.push(name)), pod });
+    const own = await open("own", "pod-a", [frame([stored(one)])]);
+    const second = await open("second", "pod-a", []);
+    const other = await open("other", "pod-b", [frame([stored(one, 0, 2)])]);
+    const several = await open("several", undefined, [frame([stored(one, 0, 1)], { pod: "pod-c" })]);
+    await indexer.settled();
+    expect(indexer.removePod("pod-a")).toBe(true);
+    expect(indexer.removePod("pod-a")).toBe(false);
+    await Promise.all([own.ended, second.ended]);
+    expect(letGo).toEqual(["own", "second"]);
+    // A subscription to several pods stays, also where it has heard but one.
+    expect(indexer.removePod("pod-c")).toBe(true);
+    const open_ = await Promise.race([
+      other.ended,
+      several.ended,
+      new Promise((go) => setTimeout(go, 20, "open")),
+    ]);
+    expect(open_).toBe("open");
+    expect(indexer.pods().map(({ pod }) => pod)).toEqual(["pod-b"]);
+    await indexer.close();
+    expect(letGo.toSorted()).toEqual(["other", "own", "second", "several"]);
+  });
+
+  it("applies nothing of them any more, also what was on its way", async () => {
+    const { indexer } = await indexerOf({ hash });
+    let seq = 0;
+    const source: AsyncIterable<KvFrame> = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => Promise.resolve({ done: false, value: frame([stored(one, 0, 1)], { seq: seq++ }) }),
+      }),
+    };
+    const subscription = await indexer.subscribe({ source, pod: "pod-a" });
+    await vi.waitFor(() => expect(indexer.pods()).toHaveLength(1));
+    indexer.removePod("pod-a");
+    await subscription.ended;
+    await new Promise((go) => setTimeout(go, 10));
+    expect(indexer.pods()).toEqual([]);
+  });
+
+  it("closes one that has heard nothing yet, and what was wrong with it ends", async () => {
+    const { indexer } = await indexerOf({ hash });
+    const subscription = await indexer.subscribe({ source: endless([]), pod: "pod-a" });
+    expect(indexer.removePod("pod-a")).toBe(true);
+    await subscription.ended;
+    expect(indexer.diagnose()).toEqual([]);
+  });
+});
+
 describe("close", () => {
   it("is idempotent; after it frames are ignored and counted, and everything else throws", async () => {
     const { indexer } = await indexerOf({ hash, tokenizers: { base: { encode: () => [1, 2] } } });

@@ -1,5 +1,7 @@
 /** What users of other routers' indexes reported, each as a test here; threads are named `owner/repo#n`. */
+import { parseReplayReply } from "kvblock/events";
 import { describe, expect, it } from "vitest";
+import { RepairingFeed } from "../../src/events/repairing-feed.js";
 import { EngineLink } from "./engine-link.js";
 import { blocksOf, chain, cleared, exact, frame, indexerOf, removed, stored } from "./frames.js";
 
@@ -178,6 +180,67 @@ describe("failures of the field", () => {
     for (let seq = 1; seq <= 3; seq++) indexer.apply(frame([stored(one, 2 * seq - 2, 2 * seq)], { seq }));
     expect(blocksOf(indexer, prompt)).toBe(6);
     expect(indexer.pods()[0]).toMatchObject({ gaps: 0, state: "live" });
+  });
+
+  it("replay replies had 3 or 4 parts by version, and a reader of one refused the other", () => {
+    const { payload } = frame([stored(one)]);
+    const none = new Uint8Array(0);
+    const seq = new Uint8Array([0, 0, 0, 0, 0, 0, 0, 7]);
+    const topic = new TextEncoder().encode("kv@pod@model");
+    const batch = { type: "batch", seq: 7n, payload };
+    expect(parseReplayReply([none, seq, payload])).toEqual({ ...batch, topic: null });
+    expect(parseReplayReply([none, topic, seq, payload])).toEqual({ ...batch, topic: "kv@pod@model" });
+  });
+
+  it.each([
+    ["llm-d: replay was all or nothing, and a wrapped history cleared the pod over and over", "wrapped"],
+    ["Dynamo: a replay peer that stays silent stalled the listener", "silent"],
+  ])("%s", async (_name, peer) => {
+    const { indexer } = await indexerOf({ hash });
+    let asked = 0;
+    const feed = new RepairingFeed({
+      policy: "full",
+      maxHeldBytes: 2 ** 20,
+      coolDownMs: 1000,
+      now: () => 0,
+      replay: async (_start, _until, onBatch) => {
+        asked++;
+        if (peer === "silent") throw new Error("no reply in time");
+        onBatch({ topic: null, seq: 3n, payload: frame([stored(one, 3, 4)], { seq: 3 }).payload });
+      },
+      emit: (live) => indexer.apply(live),
+      onRepair: () => {},
+    });
+    feed.take(frame([stored(one, 0, 3)], { seq: 0 }));
+    feed.take(frame([stored(one, 4, 5)], { seq: 4 }));
+    for (let turn = 0; feed.repairing && turn < 100; turn++) await Promise.resolve();
+    feed.take(frame([stored(one, 5, 6)], { seq: 5 }));
+    // What was there stays, as suspect; live events flow; and the engine is asked once.
+    expect(indexer.scoreTokens(prompt, { model: "base" }).get("pod-a")).toMatchObject({
+      blocks: 6,
+      state: "partial",
+      complete: false,
+      // A replayed child proves its parent.
+      suspect: peer === "silent" ? 3 : 2,
+    });
+    expect(asked).toBe(1);
+  });
+
+  it("llm-d-router#1109, #2188: tokens were made on the request path: known ids need no tokenizer, and stop early", async () => {
+    const { indexer } = await indexerOf({
+      hash,
+      tokenizers: () => {
+        throw new Error("nobody asked for one");
+      },
+    });
+    indexer.apply(frame([stored(one)]));
+    expect(blocksOf(indexer, prompt)).toBe(6);
+    expect(
+      blocksOf(
+        indexer,
+        Array.from({ length: 200_000 }, (_, i) => i),
+      ),
+    ).toBe(0);
   });
 
   it("production-stack#1045: a chat was tokenized as an empty text", async () => {

@@ -74,7 +74,6 @@ describe("replay", () => {
         pod,
         model,
       });
-      expect(indexer.pods()).toEqual([]);
       await store(3000);
       await until(() => blocksOf(indexer, 3000) === 4);
       expect([1000, 2000, 3000].map((first) => blocksOf(indexer, first))).toEqual([0, 4, 4]);

@@ -8,11 +8,14 @@ import type { CacheRequest } from "../../examples/engine/block-manager.js";
 import { seeded } from "../support/random.js";
 import type { EngineLink } from "./engine-link.js";
 
+/** What a prompt may carry beside its tokens. */
+export type ExtraKind = "lora" | "salt" | "image";
+
 export interface TrafficOptions {
   seed: number;
   steps?: number;
   /** What prompts may carry beside their tokens. Default nothing. */
-  with?: readonly ("lora" | "salt" | "image")[];
+  with?: readonly ExtraKind[];
   /** Now and then an engine process is restarted. Default false. */
   restarts?: boolean;
   /** How frames reach the indexer. Default: each at once. */
@@ -31,6 +34,26 @@ const LORAS = ["sql-lora", "chat-lora"];
 const SALTS = ["tenant-a", "tenant-b"];
 const IMAGES = ["img-1", "img-2"];
 
+/** A prompt of one of a few families with long shared prefixes, so that hits, duplicates and evictions all happen. */
+export function randomPrompt(random: () => number, extras: readonly ExtraKind[] = []): CacheRequest {
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
+  const upTo = (n: number): number => Math.floor(random() * (n + 1));
+  const family = 1000 * upTo(2);
+  const tokens = Array.from({ length: 4 + upTo(36) }, (_, i) => family + i);
+  // A prompt of whole blocks has its last block computed each time: duplicate copies.
+  if (random() < 0.5) tokens.length -= tokens.length % 4;
+  else for (let n = upTo(6); n > 0; n--) tokens.push(9000 + upTo(1));
+  const wants = (kind: ExtraKind): boolean => extras.includes(kind) && random() < 0.35;
+  const image = wants("image") && tokens.length > 6;
+  const offset = image ? upTo(tokens.length - 6) : 0;
+  return {
+    tokens,
+    ...(wants("lora") ? { loraName: pick(LORAS) } : {}),
+    ...(wants("salt") ? { cacheSalt: pick(SALTS) } : {}),
+    ...(image ? { multimodal: [{ id: pick(IMAGES), offset, length: 1 + upTo(5) }] } : {}),
+  };
+}
+
 /** Drive the engines; resolves nothing and throws what `check` throws. */
 export function runTraffic(indexer: Indexer, links: readonly EngineLink[], options: TrafficOptions): void {
   const random = seeded(options.seed);
@@ -40,24 +63,7 @@ export function runTraffic(indexer: Indexer, links: readonly EngineLink[], optio
   let jobs: Job[] = [];
   const recent: CacheRequest[] = [];
 
-  const prompt = (): CacheRequest => {
-    // Few families of long shared prefixes, so that hits, duplicates and evictions all happen.
-    const family = 1000 * upTo(2);
-    const tokens = Array.from({ length: 4 + upTo(36) }, (_, i) => family + i);
-    // A prompt of whole blocks has its last block computed each time: duplicate copies.
-    if (random() < 0.5) tokens.length -= tokens.length % 4;
-    else for (let n = upTo(6); n > 0; n--) tokens.push(9000 + upTo(1));
-    const wants = (kind: "lora" | "salt" | "image"): boolean =>
-      (options.with ?? []).includes(kind) && random() < 0.35;
-    const image = wants("image") && tokens.length > 6;
-    const offset = image ? upTo(tokens.length - 6) : 0;
-    return {
-      tokens,
-      ...(wants("lora") ? { loraName: pick(LORAS) } : {}),
-      ...(wants("salt") ? { cacheSalt: pick(SALTS) } : {}),
-      ...(image ? { multimodal: [{ id: pick(IMAGES), offset, length: 1 + upTo(5) }] } : {}),
-    };
-  };
+  const prompt = (): CacheRequest => randomPrompt(random, options.with);
 
   const step = (number: number): void => {
     const dice = random();

@@ -125,4 +125,31 @@ describe("the prefix scorer", () => {
     expect(match).toMatchObject({ blocks: 3, suspect: 2, byTier: [0, 3, 0] });
     expect(match!.last).toEqual({ tier: 1, implied: 0, suspect: 0 });
   });
+
+  it("passes over what a doubted line holds, as if it were not there, until it is doubted no more", () => {
+    const index = new BlockIndex();
+    const own = index.openLine(1, 0, 0);
+    const slower = index.openLine(1, 1, 0);
+    index.add(own, keys, 0, 2);
+    index.add(slower, keys, 0, 6);
+    const match = (implyAncestors: boolean): object => {
+      const scorer = new PrefixScorer(index.slots);
+      const [found] = scorer.begin([{ owner: 1, groups: 1, implyAncestors }], WEIGHTS);
+      index.lookup(keys, scorer);
+      return found!;
+    };
+    expect(match(false)).toMatchObject({ blocks: 6, byTier: [2, 4, 0] });
+    index.slots.doubt(slower, true);
+    for (const open of [false, true]) expect(match(open)).toMatchObject({ blocks: 2, byTier: [2, 0, 0] });
+    index.makeSuspect(slower);
+    index.add(slower, keys, 0, 3);
+    expect(match(false)).toMatchObject({ blocks: 2, suspect: 0 });
+    // A removal that was seen ends the run all the same.
+    slower.leaveMarks = true;
+    index.evict(slower, keys.subarray(6, 8));
+    index.add(own, keys, 5, 6);
+    expect(match(true)).toMatchObject({ blocks: 2 });
+    index.slots.doubt(slower, false);
+    expect(match(false)).toMatchObject({ blocks: 3, suspect: 0, byTier: [2, 1, 0] });
+  });
 });

@@ -1,8 +1,10 @@
 /**
  * The naive twin of the block index: a Map of Maps with the same verbs, written to be obviously right. No memory limit.
  */
+
+import { CacheTurn } from "../../src/block-index/cache-turn.js";
 import type { HolderLine, LookupSink } from "../../src/block-index/index.js";
-import { COUNT_BITS, type IndexCounts } from "../../src/block-index/index.js";
+import { COUNT_BITS, DOUBTED, type IndexCounts } from "../../src/block-index/index.js";
 
 interface Entry {
   role: "held" | "implied" | "removed";
@@ -14,10 +16,12 @@ interface Entry {
 export type Holder = string;
 
 export const holderName = (
-  line: { owner: number; tier: number; group: number },
+  line: { owner: number; tier: number; group: number; doubted: boolean },
   entry: { role: string; suspect: boolean; count: number },
 ): Holder =>
-  `owner ${line.owner} tier ${line.tier} group ${line.group}: ${entry.count} ${entry.role}${entry.suspect ? " suspect" : ""}`;
+  `owner ${line.owner} tier ${line.tier} group ${line.group}: ${entry.count} ${entry.role}${
+    entry.suspect ? " suspect" : ""
+  }${line.doubted && entry.role !== "removed" ? " doubted" : ""}`;
 
 export class NaiveIndex {
   readonly counts: Pick<
@@ -41,8 +45,10 @@ export class NaiveIndex {
       group,
       slots: [undefined, undefined, undefined],
       suspects: [],
+      turn: new CacheTurn(),
       leaveMarks: false,
       countCopies: true,
+      doubted: false,
     };
     this.#lines.push(line);
     this.#held.set(line, new Map());
@@ -66,19 +72,22 @@ export class NaiveIndex {
   imply(line: HolderLine, hi: number, lo: number): void {
     const key = `${hi} ${lo}`;
     const entry = this.#of(line).get(key);
-    if (entry !== undefined && entry.role !== "removed") return;
-    this.counts.admissions++;
+    if (entry !== undefined && entry.role !== "removed" && !entry.suspect) return;
+    if (entry?.suspect !== true) this.counts.admissions++;
     this.#of(line).set(key, { role: "implied", suspect: false, count: 1 });
   }
 
-  evict(line: HolderLine, keys: Uint32Array): void {
-    for (const key of keysOf(keys)) {
+  evict(line: HolderLine, keys: Uint32Array, _from = 0, _to = keys.length / 2, left?: Uint32Array): void {
+    for (const [i, key] of keysOf(keys).entries()) {
       const entry = this.#of(line).get(key);
       const mark: Entry = { role: "removed", suspect: false, count: 1 };
       if (entry === undefined || entry.role === "removed") {
         this.counts.unknownRemovals++;
-        if (entry === undefined && line.leaveMarks) this.#of(line).set(key, mark);
-      } else if (entry.count > 1) entry.count--;
+        if (entry === undefined && line.leaveMarks && !(left !== undefined && left[i]! > 0))
+          this.#of(line).set(key, mark);
+      } else if (left !== undefined && left[i]! > 0)
+        this.#of(line).set(key, { role: "held", suspect: false, count: left[i]! });
+      else if (left === undefined && line.countCopies && entry.count > 1) entry.count--;
       else {
         this.counts.evictions++;
         if (line.leaveMarks) this.#of(line).set(key, mark);
@@ -149,8 +158,13 @@ export function collect(
       for (const word of words.subarray(from, to)) {
         const slot = word >>> COUNT_BITS;
         if (slots.owner[slot] === 0) continue;
-        const line = { owner: slots.owner[slot]!, tier: slots.tier[slot]!, group: slots.group[slot]! };
-        const role = ["held", "implied", "removed"][slots.role[slot]!]!;
+        const line = {
+          owner: slots.owner[slot]!,
+          tier: slots.tier[slot]!,
+          group: slots.group[slot]!,
+          doubted: slots.role[slot]! >= DOUBTED,
+        };
+        const role = ["held", "implied", "removed"][slots.role[slot]! % DOUBTED]!;
         const count = word & (2 ** COUNT_BITS - 1);
         found[block]!.push(holderName(line, { role, suspect: slots.suspect[slot] === 1, count }));
       }

@@ -1,0 +1,149 @@
+/**
+ * Hashes a prompt and looks it up: tokens → block keys → matches.
+ *
+ * A prompt is hashed once per key class of its candidates, a stretch of blocks at a time, each looked up before the
+ * next is hashed: a prompt that nobody holds costs one short stretch, however long it is. Only where a later block would
+ * imply the earlier ones (a candidate of exact keys and incomplete history) is it walked on.
+ * @module
+ */
+import { type BlockIndex, OTHER_TIER_WEIGHT, type Tiers } from "./block-index/index.js";
+import type { KeyClass } from "./key-classes.js";
+import type { Models } from "./models.js";
+import type { Publisher } from "./publisher-state.js";
+import type { Query } from "./query.js";
+import { canTell, erasOf, type KeyedRequest, queryKeys } from "./query-keys.js";
+import { type Candidate, type Match, PrefixScorer } from "./score/index.js";
+import type { ExtraKeysEra } from "./types.js";
+
+/** Blocks hashed before the first lookup; each further stretch is twice as long, up to the last. */
+const FIRST_STRETCH = 8;
+const LONGEST_STRETCH = 256;
+
+export interface PromptWalkOptions {
+  readonly index: BlockIndex;
+  readonly tiers: Tiers;
+  readonly models: Models;
+  readonly tierWeights: Readonly<Record<string, number>>;
+}
+
+/** What keys of a prompt come from beside its tokens. */
+export type ModelRequest = KeyedRequest & { readonly model: string };
+
+/** A match, and the form of extra keys that it was found under. */
+export interface Found {
+  readonly match: Match;
+  readonly era: ExtraKeysEra;
+}
+
+export class PromptWalk {
+  readonly #options: PromptWalkOptions;
+  readonly #scorer: PrefixScorer;
+
+  constructor(options: PromptWalkOptions) {
+    this.#options = options;
+    this.#scorer = new PrefixScorer(options.index.slots);
+  }
+
+  /**
+   * What each candidate matched, class by class. Those whose keys cannot be told are left out.
+   * @param warm - whether what is met counts as asked for
+   */
+  match(tokens: Uint32Array, query: Query, warm: boolean): Map<Publisher, Found> {
+    const matches = new Map<Publisher, Found>();
+    const byClass = new Map<KeyClass, Publisher[]>();
+    for (const publisher of query.candidates) {
+      const { keyClass } = publisher;
+      if (keyClass === undefined || !canTell(keyClass, query)) continue;
+      const peers = byClass.get(keyClass);
+      if (peers === undefined) byClass.set(keyClass, [publisher]);
+      else peers.push(publisher);
+    }
+    for (const [keyClass, peers] of byClass) {
+      for (const era of erasOf(keyClass, query)) {
+        const found = this.#walk(tokens, query, keyClass, era, peers, warm);
+        for (const [i, publisher] of peers.entries())
+          if (found[i]!.blocks >= (matches.get(publisher)?.match.blocks ?? 0))
+            matches.set(publisher, { match: found[i]!, era });
+      }
+    }
+    return matches;
+  }
+
+  /** Keys of a prompt's first blocks, as pairs `[hi, lo]`; undefined where they cannot be told. */
+  keys(
+    tokens: Uint32Array,
+    query: ModelRequest,
+    keyClass: KeyClass,
+    era: ExtraKeysEra,
+    blocks: number,
+  ): Uint32Array | undefined {
+    const { chain } = keyClass;
+    const extraKeys = this.#extraKeys(tokens, query, keyClass, era);
+    if (extraKeys === "unknown") return undefined;
+    const digests = chain.hashTokens(tokens.subarray(0, blocks * chain.blockSize), {
+      extraKeys: extraKeys?.slice(0, (blocks * chain.blockSize) / chain.hashBlockSize),
+    });
+    return chain.toKeys(digests);
+  }
+
+  /** Hash and look up the prompt's usable blocks, until no candidate's run goes on. */
+  #walk(
+    tokens: Uint32Array,
+    query: Query,
+    keyClass: KeyClass,
+    era: ExtraKeysEra,
+    peers: readonly Publisher[],
+    warm: boolean,
+  ): readonly Match[] {
+    const { chain } = keyClass;
+    const { blockSize } = chain;
+    const hashes = blockSize / chain.hashBlockSize;
+    const { index, tiers, tierWeights } = this.#options;
+    const candidates: Candidate[] = peers.map((publisher) => ({
+      owner: publisher.owner,
+      groups: publisher.decidingGroups,
+      implyAncestors: publisher.implyAncestors,
+    }));
+    const weights = tiers.names.map((name) => weightOf(tierWeights, name));
+    const matches = this.#scorer.begin(candidates, weights);
+    const usable = usableBlocks(tokens.length, blockSize);
+    const extraKeys = this.#extraKeys(tokens, query, keyClass, era);
+    if (extraKeys === "unknown") return matches;
+    let parent: Uint8Array | undefined;
+    for (
+      let from = 0, stretch = FIRST_STRETCH;
+      from < usable;
+      stretch = Math.min(2 * stretch, LONGEST_STRETCH)
+    ) {
+      const to = Math.min(usable, from + stretch);
+      const digests = chain.hashTokens(tokens.subarray(from * blockSize, to * blockSize), {
+        parent,
+        extraKeys: extraKeys?.slice(from * hashes, to * hashes),
+      });
+      if (!index.lookup(chain.toKeys(digests), this.#scorer, from, warm)) break;
+      parent = digests.slice(digests.length - chain.digestBytes);
+      from = to;
+    }
+    return matches;
+  }
+
+  #extraKeys(
+    tokens: Uint32Array,
+    query: ModelRequest,
+    keyClass: KeyClass,
+    era: ExtraKeysEra,
+  ): ReturnType<typeof queryKeys> {
+    const { loras } = this.#options.models.settings(query.model);
+    return queryKeys(query, tokens.length, keyClass, era, loras);
+  }
+}
+
+/** The engine always computes the last token itself, so the block that it would complete cannot be reused. */
+export function usableBlocks(promptTokens: number, blockSize: number): number {
+  return Math.max(0, Math.floor((promptTokens - 1) / blockSize));
+}
+
+/** Tier names come from the wire: `constructor` is no weight. */
+export function weightOf(weights: Readonly<Record<string, number>>, tier: string): number {
+  return Object.hasOwn(weights, tier) ? weights[tier]! : OTHER_TIER_WEIGHT;
+}

@@ -1,0 +1,87 @@
+/**
+ * What may be said of a pod: one prediction against what its engine would reuse.
+ * @module
+ */
+import type { PodScore } from "kvblock";
+import type { CacheRequest } from "../../examples/engine/block-manager.js";
+import type { Engine, Truth } from "./engine.js";
+import { saysExtraKeys } from "./generate.js";
+import type { Scenario } from "./scenario.js";
+import type { Tally } from "./tally.js";
+
+/** A law does not hold. */
+export class Divergence extends Error {}
+
+export interface Asked {
+  readonly scenario: Scenario;
+  readonly engine: Engine;
+  readonly request: CacheRequest;
+  readonly truth: Truth;
+  /** What the indexer has settled on for this engine. */
+  readonly keyed: "exact" | "tokens" | "undecided";
+}
+
+/**
+ * Whether blocks whose removal was in an event that could not be read are called suspect, as those of a lost frame are.
+ * They are not: the frame's number is the next one, so its publisher stays `live`.
+ */
+const UNREADABLE_IS_SUSPECT = false;
+/** Whether a store that was parked before a gap, and finds its parent after it, is called suspect. It is not. */
+const PARKED_IS_SUSPECT = false;
+
+/** Hold a prediction against the truth. @throws Divergence */
+export function judge(score: PodScore, asked: Asked, tally: Tally): void {
+  const { engine, request, truth } = asked;
+  const { ledger, spec } = engine;
+  const { blocks, state, complete, implied, suspect, upperBound } = score;
+  if (!canTell(asked)) {
+    tally.unsettled++;
+    return;
+  }
+  const { reusable, attended, believable } = truth;
+  const fail = (law: string): never => {
+    const told = `${blocks} blocks (${state}, complete ${complete}, implied ${implied}, suspect ${suspect})`;
+    throw new Divergence(
+      `${law}: told ${told}; reusable ${reusable}, in full attention ${attended}, with what was lost ${believable}`,
+    );
+  };
+  if (spec.offload === null && spec.group === null && truth.peeked !== attended)
+    fail(`the harness is wrong: the engine's peek says ${truth.peeked}`);
+  if (state === "catching-up") {
+    tally.catchingUp++;
+    if (blocks !== 0) fail("nothing is claimed while catching up");
+    return;
+  }
+  tally.compared++;
+  if (complete) {
+    tally.equal++;
+    if (state !== "live" || implied + suspect > 0) fail("a complete history is live and certain");
+    // A clear makes the history whole again, save in slower tiers that were never heard of: then the match is too short.
+    const least = spec.offload !== null && !ledger.isWhole ? 0 : reusable;
+    const most = upperBound ? attended : reusable;
+    if (blocks < least || blocks > most) fail("a complete history is what the engine reuses");
+    return;
+  }
+  tally.incomplete++;
+  tally.reusable += attended;
+  tally.claimed += blocks;
+  tally.implied += implied;
+  if (state === "partial") tally.partial++;
+  else if (state !== "live") fail("a state that nothing explains");
+  if (blocks <= attended) return;
+  // Only what lost frames or events removed may be claimed, and only as doubtful.
+  const missing = engine.missing(request, blocks);
+  const isParkable = asked.keyed === "tokens" && !PARKED_IS_SUSPECT;
+  if (blocks <= (isParkable ? truth.parkable : believable)) {
+    tally.ghosts += missing;
+    const isExcused = state === "live" ? !UNREADABLE_IS_SUSPECT : isParkable;
+    if (missing > suspect + implied && !isExcused)
+      fail("what may have been removed unseen is called suspect");
+  } else if (implied > 0) tally.overClaimed += missing;
+  else fail("never more than the engine and what lost frames removed");
+}
+
+/** Where the wire does not say what prompts carry beside their tokens, own keys cannot tell them apart. */
+function canTell({ scenario, engine, keyed }: Asked): boolean {
+  return keyed === "exact" || scenario.extras.length === 0 || saysExtraKeys(engine.spec.era);
+}
