@@ -5,7 +5,7 @@
 import type { Diagnostics } from "./diagnostics.js";
 import { BLOCKS_PER_STRETCH, piecesOf, workOf } from "./event-pieces.js";
 import type { EventWriter } from "./event-writer.js";
-import type { BlockStored, EventBatch, KvEvent } from "./events/index.js";
+import type { BlockStored, EventBatch, KvEvent, SkippedEvent } from "./events/index.js";
 import type { IdentityFinder } from "./identity-finder.js";
 import type { Publisher } from "./publisher-state.js";
 import type { RecentRemovals } from "./recent-removals.js";
@@ -57,7 +57,7 @@ export class BatchWriter {
     let work = 0;
     for (let at = 0; at < events.length; at++) {
       for (; skips < skipped.length && skipped[skips]!.index - skips <= at; skips++)
-        if (skipped[skips]!.reason !== "unknown-type") publisher.markIncomplete();
+        lose(publisher, skipped[skips]!);
       // The host was told of something and has removed the pod.
       if (publisher.removed) return;
       const event = events[at]!;
@@ -73,8 +73,8 @@ export class BatchWriter {
       }
       work = 0;
     }
-    if (isCutShort(failed) || skipped.slice(skips).some(({ reason }) => reason !== "unknown-type"))
-      publisher.markIncomplete();
+    for (; skips < skipped.length; skips++) lose(publisher, skipped[skips]!);
+    if (isCutShort(failed)) publisher.markGap();
   }
 
   /** Look at an event as a whole. */
@@ -115,6 +115,13 @@ export class BatchWriter {
     bump(this.salted, model);
     remember(saltsSeen, salt as string);
   }
+}
+
+/** An event could not be read. What may have been a removal leaves what is held as a lost frame does. */
+function lose(publisher: Publisher, { type, reason }: SkippedEvent): void {
+  if (reason === "unknown-type") return;
+  if (type === "BlockStored") publisher.markIncomplete();
+  else publisher.markGap();
 }
 
 /** Events may be missing at its end. */

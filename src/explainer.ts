@@ -148,7 +148,7 @@ export class Explainer {
     const { clearedBy, gapAt, formerLines, restartedBy } = publisher.history;
     const wasGivenUp = (clearedBy?.seq ?? -1) < gapAt;
     const sink = {
-      holders: (_block: number, words: Uint32Array, from: number, to: number): void => {
+      block: (_block: number, words: Uint32Array, from: number, to: number): boolean => {
         for (let i = from; i < to; i++) {
           const slot = words[i]! >>> COUNT_BITS;
           const line = slots.line[slot]!;
@@ -163,8 +163,9 @@ export class Explainer {
           else if (slots.suspect[slot] === 1 && wasGivenUp) voided = { reason: "given-up", block };
           else voided = { reason: "cleared", block, ...markOf(clearedBy) };
         }
+        return false;
       },
-      endBlock: () => false,
+      again: () => {},
     };
     index.lookup(key, sink, block, false);
     const missing = groupsIn(publisher.decidingGroups & ~groups);
@@ -201,11 +202,11 @@ export class Explainer {
     const { index, walk } = this.#options;
     const { owner, suspect, role } = index.slots;
     const keys = walk.keys(ids, query, publisher.keyClass!, found.era, found.match.blocks);
-    let isHeld = false;
-    let isSure = false;
     let first: number | undefined;
     const sink = {
-      holders: (_block: number, words: Uint32Array, from: number, to: number): void => {
+      block: (block: number, words: Uint32Array, from: number, to: number): boolean => {
+        let isHeld = false;
+        let isSure = false;
         for (let i = from; i < to; i++) {
           const slot = words[i]! >>> COUNT_BITS;
           // Nor what is doubted, whose numbers are higher still.
@@ -213,12 +214,11 @@ export class Explainer {
           isHeld = true;
           if (suspect[slot] === 0) isSure = true;
         }
-      },
-      endBlock: (block: number): boolean => {
         if (isHeld && !isSure) first = block;
-        isHeld = isSure = false;
         return first === undefined;
       },
+      // What has the same holders is as sure.
+      again: () => {},
     };
     index.lookup(keys!, sink, 0, false);
     return first;

@@ -46,13 +46,14 @@ export class Orphans {
   }
 
   /** A prompt is scored: remember it where an orphan may turn out to be its tail. */
-  scored({ model, ...request }: ModelRequest, tokens: Uint32Array): void {
+  scored(request: ModelRequest, tokens: Uint32Array): void {
+    const { model } = request;
     const { publishers, recent } = this.#options;
     let blockSizes: Set<number> | undefined;
     for (const publisher of publishers.ofModel(model))
       if (isOpen(publisher)) (blockSizes ??= new Set()).add(publisher.blockSize);
     if (blockSizes === undefined) recent.forgetModel(model);
-    else recent.add(model, tokens, request, blockSizes);
+    else recent.add(request, tokens, blockSizes);
   }
 
   /** A store was parked. Returns whether it was placed all the same. */

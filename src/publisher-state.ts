@@ -206,6 +206,8 @@ export class Publisher extends EngineTraits {
     this.gapped = true;
     this.markIncomplete();
     this.residency.lost();
+    // Nobody knows whether they are still there when their parent comes.
+    this.parked.clear();
     for (const line of this.#lines.values()) this.#index.makeSuspect(line);
   }
 
@@ -214,7 +216,8 @@ export class Publisher extends EngineTraits {
     let others = 0;
     for (const line of this.#lines.values()) {
       if (this.#tiers.names[line.tier] === ENGINE_TIER) this.#index.clear(line);
-      else others += this.#index.slots.residents(line);
+      // After a loss a slower tier may hold what was never heard of.
+      else others += this.complete ? this.#index.slots.residents(line) : 1;
     }
     this.residency.cleared();
     this.ambiguous.clear();

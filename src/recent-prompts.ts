@@ -6,11 +6,11 @@
  * @module
  */
 import type { KeyClass } from "./key-classes.js";
+import type { ModelRequest } from "./prompt-walk.js";
 import type { KeyedRequest } from "./query-keys.js";
 
 /** A prompt as it was scored. */
-export interface RecentPrompt extends KeyedRequest {
-  readonly model: string;
+export interface RecentPrompt extends ModelRequest {
   readonly tokens: Uint32Array;
   /** Its blocks' own keys, by key class, once they were asked for. */
   readonly keys: Map<KeyClass, Uint32Array>;
@@ -57,10 +57,11 @@ export class RecentPrompts {
   }
 
   /** Remember a prompt, or that it was asked for again. The tokens are copied. */
-  add(model: string, tokens: Uint32Array, request: KeyedRequest, blockSizes: Iterable<number>): void {
+  add(request: ModelRequest, tokens: Uint32Array, blockSizes: Iterable<number>): void {
+    const { model, loraName, cacheSalt, multimodal } = request;
     this.#lookups++;
     // Its keys take as much as its tokens at a block size of 2, and less at any other.
-    const bytes = PROMPT_BYTES + 8 * tokens.length + PROMPT_BYTES * request.multimodal.length;
+    const bytes = PROMPT_BYTES + 8 * tokens.length + PROMPT_BYTES * multimodal.length;
     if (bytes > this.#maxBytes) return;
     const ends = Array.from(blockSizes, (blockSize) => endOf(tokens, blockSize));
     const known = this.#byEnd
@@ -72,7 +73,6 @@ export class RecentPrompts {
     if (!this.#reserve(bytes)) return;
     this.#bytes += bytes;
     this.#models.set(model, (this.#models.get(model) ?? 0) + 1);
-    const { loraName, cacheSalt, multimodal } = request;
     const kept: Kept = {
       model,
       tokens: known?.tokens ?? tokens.slice(),

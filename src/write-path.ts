@@ -264,7 +264,6 @@ export class WritePath {
     for (const { reason } of batch.skipped) this.skip(reason);
     if (batch.failed !== null) this.skip(batch.failed.reason);
     const lost = batch.skipped.some(({ reason }) => reason !== "unknown-type") || isCutShort(batch.failed);
-    if (lost) publisher.markIncomplete();
     if (batch.skipped.length > 0 || batch.failed !== null)
       this.#options.diagnostics.raise(eventsSkipped(publisher, batch, lost));
   }

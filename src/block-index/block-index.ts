@@ -2,12 +2,13 @@
  * The block index: block key → who holds it.
  *
  * 1,024 {@link Shard}s of one hash table, so that growing copies a thousandth of it at a time: the pause stays in
- * microseconds where one table would stop the host for seconds. Memory is bounded in bytes: at the limit the coldest
- * entries of the shard that needs room are dropped, and the caller is told whose they were.
+ * microseconds where one table would stop the host for seconds. A block's holders are a set that it shares with others
+ * (see `holder-sets.ts`). Memory is bounded in bytes: at the limit the coldest entries of the shard that needs room are
+ * dropped, and the caller is told whose they were.
  * @module
  */
 import { checkInteger } from "../errors.js";
-import { dropSink } from "./drops.js";
+import { dropper } from "./drops.js";
 import {
   type BlockIndexOptions,
   DEFAULT_MEMORY_LIMIT_BYTES,
@@ -16,20 +17,24 @@ import {
   MIN_MEMORY_LIMIT_BYTES,
   zeroCounts,
 } from "./index-types.js";
-import { COUNT_BITS, type HolderSink, MAX_COUNT, mixKey, Shard } from "./shard.js";
+import { mixKey, REF, Shard, STORED_WARMTH, WARMTH, WARMTH_BITS } from "./shard.js";
 import { type HolderLine, Role, Slots } from "./slots.js";
 import { Sweeper } from "./sweeper.js";
+import { countEffect, Effect, Transitions, Verb } from "./transitions.js";
 
 const SHARD_BITS = 10;
+const GONE: number = Effect.Evicted | Effect.Marked;
+const NOBODY: Uint32Array = new Uint32Array(0);
 
 /** Keys are u32 pairs `[hi, lo]`, end to end; ranges are in blocks. No method allocates per block. */
 export class BlockIndex {
   readonly slots: Slots = new Slots();
   readonly counts: IndexCounts = zeroCounts();
   readonly memoryLimitBytes: number;
+  readonly #transitions: Transitions = new Transitions(this.slots);
   readonly #shards: Shard[] = Array.from({ length: 2 ** SHARD_BITS }, () => new Shard());
-  readonly #sweeper: Sweeper = new Sweeper(this.slots, this.#shards);
-  readonly #dropped: HolderSink;
+  readonly #sweeper: Sweeper = new Sweeper(this.slots, this.#shards, this.#transitions);
+  readonly #dropped: (set: number) => void;
   readonly #onEvicted: BlockIndexOptions["onEvicted"];
   /** Bytes of all shards: now, and at their smallest. */
   #shardBytes: number;
@@ -43,14 +48,15 @@ export class BlockIndex {
       options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES,
       MIN_MEMORY_LIMIT_BYTES,
     );
-    this.#shardBytes = this.#emptyBytes = this.#shards.reduce((sum, shard) => sum + shard.bytes, 0);
-    this.#dropped = dropSink(this.slots, this.counts, options.onDropped);
+    this.#shardBytes = this.#shards.reduce((sum, shard) => sum + shard.bytes, 0);
+    this.#emptyBytes = this.#shardBytes + this.#transitions.bytes;
+    this.#dropped = dropper(this.slots, this.counts, this.#transitions, options.onDropped);
     this.#onEvicted = options.onEvicted;
   }
 
-  /** Bytes of the table, the slots and what others have reserved. */
+  /** Bytes of the table, the sets, the slots and what others have reserved. */
   get usedBytes(): number {
-    return this.#shardBytes + this.slots.bytes + this.#reserved;
+    return this.#shardBytes + this.#transitions.bytes + this.slots.bytes + this.#reserved;
   }
 
   /** Entries with at least one holder; those of voided slots count until they are swept. */
@@ -81,42 +87,7 @@ export class BlockIndex {
 
   /** Count one more copy of each block under the line. */
   add(line: HolderLine, keys: Uint32Array, from = 0, to: number = keys.length / 2): void {
-    this.#sweeper.sweepFor(to - from);
-    const { slots, counts } = this;
-    const slot = this.#slotOf(line, Role.Held);
-    for (let block = from; block < to; block++) {
-      const hi = keys[2 * block]!;
-      const lo = keys[2 * block + 1]!;
-      const mixed = mixKey(hi, lo);
-      const shard = this.#roomIn(mixed);
-      const at = shard.find(hi, lo, mixed);
-      const holder = at < 0 ? -1 : shard.holderOf(at, line.id, slots.line);
-      if (holder < 0) {
-        const word = ((slot << COUNT_BITS) | 1) >>> 0;
-        if (at < 0) shard.insert(hi, lo, mixed, word);
-        else shard.append(at, word);
-        slots.resident[slot]!++;
-        counts.admissions++;
-        continue;
-      }
-      const word = shard.wordAt(holder);
-      const old = word >>> COUNT_BITS;
-      let count = word & MAX_COUNT;
-      if (slots.role[old] === Role.Removed) {
-        count = 1;
-        counts.admissions++;
-      } else {
-        counts.duplicates++;
-        // Of a suspect entry nobody knows how many copies are left: only the new one is sure.
-        if (slots.suspect[old] === 1 || !line.countCopies) count = 1;
-        else if (count < MAX_COUNT && ++count === MAX_COUNT) counts.saturated++;
-      }
-      if (old !== slot) {
-        slots.resident[old]!--;
-        slots.resident[slot]!++;
-      }
-      shard.setWord(holder, ((slot << COUNT_BITS) | count) >>> 0);
-    }
+    this.#change(line, keys, from, to, line.countCopies ? Verb.Add : Verb.AddOnce, Role.Held);
   }
 
   /**
@@ -124,22 +95,7 @@ export class BlockIndex {
    * Nothing happens if the line holds the block already; a suspect one is sure again, in one copy.
    */
   imply(line: HolderLine, hi: number, lo: number): void {
-    const { slots } = this;
-    const slot = this.#slotOf(line, Role.Implied);
-    const mixed = mixKey(hi, lo);
-    const shard = this.#roomIn(mixed);
-    const at = shard.find(hi, lo, mixed);
-    const holder = at < 0 ? -1 : shard.holderOf(at, line.id, slots.line);
-    const old = holder < 0 ? 0 : shard.wordAt(holder) >>> COUNT_BITS;
-    if (holder >= 0 && slots.role[old] !== Role.Removed && slots.suspect[old] === 0) return;
-    const word = ((slot << COUNT_BITS) | 1) >>> 0;
-    if (holder >= 0) {
-      slots.resident[old]!--;
-      shard.setWord(holder, word);
-    } else if (at >= 0) shard.append(at, word);
-    else shard.insert(hi, lo, mixed, word);
-    slots.resident[slot]!++;
-    if (slots.suspect[old] === 0) this.counts.admissions++;
+    this.#change(line, Uint32Array.of(hi, lo), 0, 1, Verb.Imply, Role.Implied);
   }
 
   /**
@@ -153,65 +109,31 @@ export class BlockIndex {
     to: number = keys.length / 2,
     left?: Uint32Array,
   ): void {
-    this.#sweeper.sweepFor(to - from);
-    const { slots, counts } = this;
-    const held = left === undefined ? 0 : this.#slotOf(line, Role.Held);
-    const mark = line.leaveMarks ? ((this.#slotOf(line, Role.Removed) << COUNT_BITS) | 1) >>> 0 : 0;
+    const role = line.leaveMarks ? Role.Removed : undefined;
+    const all = line.leaveMarks ? Verb.EvictAllMark : Verb.EvictAll;
+    if (left === undefined) {
+      const one = line.leaveMarks ? Verb.EvictMark : Verb.Evict;
+      this.#change(line, keys, from, to, line.countCopies ? one : all, role);
+      return;
+    }
     for (let block = from; block < to; block++) {
-      const hi = keys[2 * block]!;
-      const lo = keys[2 * block + 1]!;
-      const mixed = mixKey(hi, lo);
-      const shard = line.leaveMarks ? this.#roomIn(mixed) : this.#shards[mixed >>> (32 - SHARD_BITS)]!;
-      const at = shard.find(hi, lo, mixed);
-      const holder = at < 0 ? -1 : shard.holderOf(at, line.id, slots.line);
-      const word = holder < 0 ? 0 : shard.wordAt(holder);
-      const slot = word >>> COUNT_BITS;
-      if (holder < 0 || slots.role[slot] === Role.Removed) {
-        counts.unknownRemovals++;
-        // With a copy left it is not gone, though nobody told that it came.
-        if (holder >= 0 || mark === 0 || (left?.[block - from] ?? 0) > 0) continue;
-        if (at < 0) shard.insert(hi, lo, mixed, mark);
-        else shard.append(at, mark);
-        this.#onEvicted?.(line.id, hi, lo);
-        slots.resident[mark >>> COUNT_BITS]!++;
-        continue;
-      }
-      const count = word & MAX_COUNT;
-      // A saturated count no longer knows how many copies there are; keeping it would keep the block for ever. What was
-      // counted before the line ceased to count is one.
-      const rest = left?.[block - from] ?? (line.countCopies && count < MAX_COUNT ? count - 1 : 0);
-      if (rest > 0) {
-        const into = left === undefined ? slot : held;
-        slots.resident[slot]!--;
-        slots.resident[into]!++;
-        shard.setWord(holder, ((into << COUNT_BITS) | Math.min(rest, MAX_COUNT)) >>> 0);
-        continue;
-      }
-      slots.resident[slot]!--;
-      counts.evictions++;
-      this.#onEvicted?.(line.id, hi, lo);
-      if (mark === 0) shard.remove(at, holder);
-      else {
-        slots.resident[mark >>> COUNT_BITS]!++;
-        shard.setWord(holder, mark);
-      }
+      const copies = left[block - from]!;
+      if (copies > 0) this.#change(line, keys, block, block + 1, Verb.Set, Role.Held, copies);
+      else this.#change(line, keys, block, block + 1, all, role);
     }
   }
 
   /** Void one block of the line, whatever its count. */
   forget(line: HolderLine, hi: number, lo: number): void {
-    const { shard, at, holder } = this.#find(line, hi, lo);
-    if (holder < 0) return;
-    const slot = shard.wordAt(holder) >>> COUNT_BITS;
-    this.slots.resident[slot]!--;
-    if (this.slots.role[slot] !== Role.Removed) this.counts.voided++;
-    shard.remove(at, holder);
+    this.#change(line, Uint32Array.of(hi, lo), 0, 1, Verb.Forget, undefined);
   }
 
   /** Whether the line holds the block (a mark is not holding). */
   holds(line: HolderLine, hi: number, lo: number): boolean {
-    const { shard, holder } = this.#find(line, hi, lo);
-    return holder >= 0 && this.slots.role[shard.wordAt(holder) >>> COUNT_BITS] !== Role.Removed;
+    const mixed = mixKey(hi, lo);
+    const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
+    const at = shard.find(hi, lo, mixed);
+    return at >= 0 && this.#transitions.holds(shard.words[at + REF]! >>> WARMTH_BITS, line);
   }
 
   /** Void everything that the line holds, at once. */
@@ -233,43 +155,116 @@ export class BlockIndex {
    * Walk the holders of some blocks in order, as long as the sink wants.
    *
    * @param firstBlock - the number that the sink is told for the first key
+   * @param warm - whether the blocks met are dropped last at the memory limit
    * @returns whether the walk came to the end of the keys
    *
-   * Changes nothing but (where `warm`) the warmth of the entries it meets: what lookups ask for is dropped last at the memory limit,
-   * so a system prompt that is never announced again stays.
+   * Changes nothing but that warmth: so a system prompt that is asked for and never announced again stays.
    */
   lookup(keys: Uint32Array, sink: LookupSink, firstBlock = 0, warm = true): boolean {
+    const { sets } = this.#transitions;
+    /** Blocks that have the same holders as the last that the sink was told of. */
+    let same = 0;
+    let last = -1;
     for (let i = 0, block = firstBlock; i < keys.length; i += 2, block++) {
       const hi = keys[i]!;
       const lo = keys[i + 1]!;
       const mixed = mixKey(hi, lo);
       const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
       const at = shard.find(hi, lo, mixed);
-      if (at >= 0) shard.visit(at, block, sink, warm);
-      if (!sink.endBlock(block)) return false;
+      let set = 0;
+      if (at >= 0) {
+        const ref = shard.words[at + REF]!;
+        if (warm && (ref & WARMTH) !== WARMTH) shard.words[at + REF] = (ref | WARMTH) >>> 0;
+        set = ref >>> WARMTH_BITS;
+      }
+      if (set === last) {
+        same++;
+        continue;
+      }
+      if (same > 0) sink.again(same);
+      same = 0;
+      last = set;
+      const start = set === 0 ? 0 : sets.startOf(set);
+      const words = set === 0 ? NOBODY : sets.wordsOf(set);
+      if (!sink.block(block, words, start, start + sets.sizeOf(set))) return false;
     }
+    if (same > 0) sink.again(same);
     return true;
   }
 
-  #find(line: HolderLine, hi: number, lo: number): { shard: Shard; at: number; holder: number } {
-    const mixed = mixKey(hi, lo);
-    const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
-    const at = shard.find(hi, lo, mixed);
-    return { shard, at, holder: at < 0 ? -1 : shard.holderOf(at, line.id, this.slots.line) };
+  /** Do the same to some blocks of a line. */
+  #change(
+    line: HolderLine,
+    keys: Uint32Array,
+    first: number,
+    end: number,
+    verb: Verb,
+    role: Role | undefined,
+    copies = 0,
+  ): void {
+    this.#sweeper.sweepFor(end - first);
+    const slot = role === undefined ? 0 : this.#slotOf(line, role);
+    const transitions = this.#transitions;
+    const onEvicted = this.#onEvicted;
+    // Blocks of an event mostly come from one set and go to one: worked out once for as long as that is so.
+    let from = -1;
+    let to = 0;
+    let run = 0;
+    for (let block = first; block < end; block++) {
+      const hi = keys[2 * block]!;
+      const lo = keys[2 * block + 1]!;
+      const mixed = mixKey(hi, lo);
+      const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
+      const at = shard.find(hi, lo, mixed);
+      const set = at < 0 ? 0 : shard.words[at + REF]! >>> WARMTH_BITS;
+      if (set !== from) {
+        this.#account(from, run);
+        transitions.of(set, line, slot, verb, copies);
+        from = set;
+        to = transitions.to;
+        run = 0;
+      }
+      run++;
+      if (onEvicted !== undefined && (transitions.effect & GONE) !== 0) onEvicted(line.id, hi, lo);
+      if (at >= 0) {
+        if (to !== set || role !== undefined) shard.setAt(at, to, role === undefined ? 0 : STORED_WARMTH);
+      } else if (to !== 0) {
+        if (shard.hasRoom) shard.insert(hi, lo, mixed, to);
+        else {
+          // What is dropped for it may be of the sets under way: they are accounted for first.
+          this.#account(from, run);
+          run = 0;
+          this.#makeRoom(shard);
+          shard.insert(hi, lo, mixed, to);
+        }
+      }
+    }
+    this.#account(from, run);
+    if (this.usedBytes > this.memoryLimitBytes) this.#shrinkTo(this.memoryLimitBytes);
   }
 
-  /** The shard of a key, with room for one more entry and one more holder. */
-  #roomIn(mixed: number): Shard {
-    const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
-    if (shard.hasRoom) return shard;
+  /** What the last transition has come to, for `blocks` blocks of the set `from`. */
+  #account(from: number, blocks: number): void {
+    if (blocks === 0) return;
+    const { sets, to, effect, loses, gains } = this.#transitions;
+    const { counts, slots } = this;
+    if (to !== from) {
+      sets.retain(to, blocks);
+      sets.release(from, blocks);
+    }
+    if (loses !== 0) slots.resident[loses]! -= blocks;
+    if (gains !== 0) slots.resident[gains]! += blocks;
+    countEffect(counts, effect, blocks);
+  }
+
+  /** Room for one more entry in a shard. */
+  #makeRoom(shard: Shard): void {
     if (this.usedBytes + shard.growthBytes <= this.memoryLimitBytes) {
-      const before = shard.bytes;
+      this.#shardBytes += shard.growthBytes;
       shard.grow();
-      this.#shardBytes += shard.bytes - before;
     } else {
       while (!shard.hasRoom) shard.dropColdest(this.#dropped);
     }
-    return shard;
   }
 
   /**
@@ -285,15 +280,18 @@ export class BlockIndex {
     return slot;
   }
 
-  /** Shrink shards, in turn, until no more than `bytes` are in use. Returns false, shrinking nothing, if that cannot be. */
+  /** Shrink shards, in turn, until no more than `bytes` are in use. Returns false if that cannot be. */
   #shrinkTo(bytes: number): boolean {
-    if (this.usedBytes - this.#shardBytes + this.#emptyBytes > bytes) return false;
-    while (this.usedBytes > bytes) {
+    if (this.slots.bytes + this.#reserved + this.#emptyBytes > bytes) return false;
+    for (let left = this.#shards.length; this.usedBytes > bytes; left--) {
+      if (left === 0) return false;
+      const used = this.usedBytes;
       const shard = this.#shards[this.#shrinkAt]!;
       this.#shrinkAt = (this.#shrinkAt + 1) % this.#shards.length;
       const before = shard.bytes;
       shard.shrink(this.#dropped);
       this.#shardBytes += shard.bytes - before;
+      if (this.usedBytes < used) left = this.#shards.length;
     }
     return true;
   }

@@ -2,25 +2,27 @@
  * What the memory limit takes: counted, and told whose it was.
  * @module
  */
-import type { IndexCounts } from "./index-types.js";
-import { COUNT_BITS, type HolderSink } from "./shard.js";
+import type { BlockIndexOptions, IndexCounts } from "./index-types.js";
 import { NO_OWNER, Role, type Slots } from "./slots.js";
+import { COUNT_BITS, type Transitions } from "./transitions.js";
 
-/** Takes the holders of a dropped entry. Those of dead slots, and marks, are nobody's loss. */
-export function dropSink(
+/** Takes the set of an entry that is dropped. Holders of dead slots, and marks, are nobody's loss. */
+export function dropper(
   slots: Slots,
   counts: IndexCounts,
-  onDropped: ((owner: number) => void) | undefined,
-): HolderSink {
-  return {
-    holders(_block, words, from, to) {
-      for (let i = from; i < to; i++) {
-        const slot = words[i]! >>> COUNT_BITS;
-        slots.resident[slot]!--;
-        if (slots.owner[slot] === NO_OWNER || slots.role[slot] === Role.Removed) continue;
-        counts.dropped++;
-        onDropped?.(slots.owner[slot]!);
-      }
-    },
+  { sets }: Transitions,
+  onDropped: BlockIndexOptions["onDropped"],
+): (set: number) => void {
+  return (set) => {
+    const words = sets.wordsOf(set);
+    const start = sets.startOf(set);
+    for (let i = start; i < start + sets.sizeOf(set); i++) {
+      const slot = words[i]! >>> COUNT_BITS;
+      slots.resident[slot]!--;
+      if (slots.owner[slot] === NO_OWNER || slots.role[slot] === Role.Removed) continue;
+      counts.dropped++;
+      onDropped?.(slots.owner[slot]!);
+    }
+    sets.release(set, 1);
   };
 }

@@ -2,16 +2,19 @@
  * What a block index is made with, counts and hands out: types and limits.
  * @module
  */
-import type { HolderSink } from "./shard.js";
-
 /** Default memory limit: room for 6 to 7 million blocks. */
 export const DEFAULT_MEMORY_LIMIT_BYTES: number = 256 * 2 ** 20;
 export const MIN_MEMORY_LIMIT_BYTES: number = 2 ** 20;
 
-/** Walks a lookup: the holders of each block in order, then whether to go on to the next. */
-export interface LookupSink extends HolderSink {
-  /** After the holders of block number `block` (none, if nobody holds it). Returns whether to look further. */
-  endBlock(block: number): boolean;
+/** Walks a lookup: the holders of each block in order. */
+export interface LookupSink {
+  /**
+   * Words `words[from]` … `words[to - 1]` are all holders of block number `block`, as `slot << 12 | count`; there are none
+   * if nobody holds it. Returns whether to look further.
+   */
+  block(block: number, words: Uint32Array, from: number, to: number): boolean;
+  /** The next `blocks` blocks, at least 1, have the same holders as the one before them. */
+  again(blocks: number): void;
 }
 
 /** Entries since creation; an entry is one (block, line). */

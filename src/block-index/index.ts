@@ -10,6 +10,6 @@ export {
   type LookupSink,
   MIN_MEMORY_LIMIT_BYTES,
 } from "./index-types.js";
-export { COUNT_BITS, type HolderSink } from "./shard.js";
 export { DOUBTED, type HolderLine, NO_OWNER, Role, Slots } from "./slots.js";
 export { DEFAULT_TIER_WEIGHTS, ENGINE_TIER, OTHER_TIER_WEIGHT, Tiers } from "./tiers.js";
+export { COUNT_BITS } from "./transitions.js";

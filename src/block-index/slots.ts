@@ -65,6 +65,8 @@ export class Slots {
   /** Entries (blocks) under the slot. */
   resident: Uint32Array = new Uint32Array(64);
 
+  /** How many slots died: what was worked out of slots may be otherwise since. */
+  deaths = 0;
   #next = 1;
   readonly #free: number[] = [];
   #lineIds = 0;
@@ -245,6 +247,7 @@ export class Slots {
 
   #close(slot: number): number {
     const resident = this.resident[slot]!;
+    this.deaths++;
     this.owner[slot] = NO_OWNER;
     // Negative, it matches no line, and still says whose it was until the slot is used again.
     this.line[slot] = -this.line[slot]!;

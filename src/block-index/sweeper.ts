@@ -4,6 +4,7 @@
  */
 import type { Shard } from "./shard.js";
 import type { Slots } from "./slots.js";
+import type { Transitions } from "./transitions.js";
 
 /** Added or evicted blocks per shard swept while dead entries remain. */
 const BLOCKS_PER_SWEEP = 256;
@@ -11,12 +12,14 @@ const BLOCKS_PER_SWEEP = 256;
 export class Sweeper {
   readonly #slots: Slots;
   readonly #shards: readonly Shard[];
+  readonly #transitions: Transitions;
   #at = 0;
   #debt = 0;
 
-  constructor(slots: Slots, shards: readonly Shard[]) {
+  constructor(slots: Slots, shards: readonly Shard[], transitions: Transitions) {
     this.#slots = slots;
     this.#shards = shards;
+    this.#transitions = transitions;
   }
 
   /** So many blocks are about to change: sweep in proportion. */
@@ -34,9 +37,30 @@ export class Sweeper {
   }
 
   #sweepOne(): void {
-    this.#shards[this.#at]!.sweep(this.#slots.owner);
+    const { sets } = this.#transitions;
+    const { deaths } = this.#slots;
+    let last = 0;
+    let lastCleaned = 0;
+    this.#shards[this.#at]!.sweep((set) => {
+      if (set === last) {
+        if (set !== lastCleaned) this.#move(set, lastCleaned);
+        return lastCleaned;
+      }
+      if (sets.wasChecked(set, deaths)) return set;
+      const cleaned = this.#transitions.cleaned(set);
+      if (cleaned === set) sets.noteChecked(set, deaths);
+      else this.#move(set, cleaned);
+      last = set;
+      lastCleaned = cleaned;
+      return cleaned;
+    });
     if (++this.#at < this.#shards.length) return;
     this.#at = 0;
     this.#slots.passCompleted();
+  }
+
+  #move(from: number, to: number): void {
+    this.#transitions.sets.retain(to, 1);
+    this.#transitions.sets.release(from, 1);
   }
 }

@@ -130,19 +130,36 @@ function* takeEvents(cursor: MsgpackCursor, batch: Draft, stepBytes: number): Ge
     } catch (signal) {
       if (!(signal instanceof SkipSignal)) throw signal;
       if (batch.skipped.length === MAX_SKIPPED) throw new BrokenSignal("too-many-skipped", start);
+      const { reason, detail } = signal;
+      cursor.at = start;
+      const type = knownTypeAt(cursor);
       cursor.at = start;
       cursor.skip();
-      batch.skipped.push({ index, reason: signal.reason, detail: signal.detail });
+      batch.skipped.push({ index, type, reason, detail });
     }
   }
 }
 
-function takeEvent(cursor: MsgpackCursor): KvEvent {
+/** The type of the event that begins here, if it is a known one. */
+function knownTypeAt(cursor: MsgpackCursor): SkippedEvent["type"] {
+  const shape = shapeOf(cursor);
+  const type = shape.length < 1 ? undefined : typeOf(cursor, shape);
+  return type === "BlockStored" || type === "BlockRemoved" || type === "AllBlocksCleared" ? type : null;
+}
+
+function shapeOf(cursor: MsgpackCursor): EventShape {
   const elements = cursor.arrayLength();
-  const shape: EventShape =
-    elements >= 0 ? { isMap: false, length: elements } : { isMap: true, length: cursor.mapLength() };
+  return elements >= 0 ? { isMap: false, length: elements } : { isMap: true, length: cursor.mapLength() };
+}
+
+function typeOf(cursor: MsgpackCursor, shape: EventShape): string | undefined {
+  return shape.isMap ? findType(cursor, shape.length) : cursor.string();
+}
+
+function takeEvent(cursor: MsgpackCursor): KvEvent {
+  const shape = shapeOf(cursor);
   if (shape.length < 1) throw new SkipSignal("not-an-event", "expected an array or a map with a type");
-  const type = shape.isMap ? findType(cursor, shape.length) : cursor.string();
+  const type = typeOf(cursor, shape);
   if (type === undefined) throw new SkipSignal("not-an-event", "expected a type name");
   if (type === "BlockStored") return takeBlockStored(cursor, shape);
   if (type === "BlockRemoved") return takeBlockRemoved(cursor, shape);

@@ -81,6 +81,8 @@ export type SkipReason =
 export interface SkippedEvent {
   /** Position in the batch, from 0. */
   readonly index: number;
+  /** What it would have been; null where that cannot be read, or is of a type unknown here. */
+  readonly type: KvEvent["type"] | null;
   readonly reason: SkipReason;
   /** Field or type name, for a person. Never token ids. */
   readonly detail: string;

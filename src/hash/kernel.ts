@@ -41,7 +41,7 @@ let kernel: Kernel | null | undefined;
 export function loadKernel(): Kernel | null {
   if (kernel !== undefined) return kernel;
   try {
-    const module = new WebAssembly.Module(Uint8Array.from(atob(KERNEL_BYTES), (c) => c.charCodeAt(0)));
+    const module = new WebAssembly.Module(Buffer.from(KERNEL_BYTES, "base64"));
     const { memory, run, write } = new WebAssembly.Instance(module).exports;
     const { buffer } = memory;
     kernel = { tokens: new Uint32Array(buffer, 0, RUN_TOKENS), bytes: new Uint8Array(buffer), run, write };

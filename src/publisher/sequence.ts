@@ -37,6 +37,8 @@ export class SequenceTracker {
   /** Last number accepted. */
   last: bigint | undefined;
   #lastTs = Number.NEGATIVE_INFINITY;
+  /** Batch time of the first frame after a restart: what was made before it is of the dead process. */
+  #bornTs = Number.NEGATIVE_INFINITY;
   readonly #prints = new Prints();
   /** The run of late frames: its last number, its length, and how many of them contradict what was seen. */
   readonly #late = { seq: -1n, count: 0, contradictions: 0 };
@@ -51,7 +53,10 @@ export class SequenceTracker {
     const verdict = this.#judge(seq, ts, print);
     if (verdict.kind === "duplicate" || verdict.kind === "late") return verdict;
     this.#late.count = this.#late.contradictions = 0;
-    if (verdict.kind === "restart") this.#prints.clear();
+    if (verdict.kind === "restart") {
+      this.#prints.clear();
+      this.#bornTs = ts;
+    }
     this.#prints.add(seq, print);
     this.last = seq;
     if (ts > this.#lastTs || verdict.kind === "restart") this.#lastTs = ts;
@@ -61,6 +66,8 @@ export class SequenceTracker {
   #judge(seq: bigint, ts: number, print: number): Verdict {
     const last = this.last;
     if (last === undefined) return { kind: "first", lost: seq };
+    if (seq > last && ts < this.#bornTs)
+      return this.#isRestartBehind(seq, false) ? { kind: "restart", lost: seq } : { kind: "late", lost: 0n };
     if (seq === last + 1n) return { kind: "next", lost: 0n };
     if (seq > last) return { kind: "gap", lost: seq - last - 1n };
     const before = this.#prints.of(seq);

@@ -3,7 +3,7 @@
  *
  * A publisher's match is its run of blocks from block 0 without a hole. A block counts when every full-attention-like
  * group of the publisher holds it, in whichever tier; it is worth what its best tier is. The scorer is driven by a block
- * index's lookup: the holders of block 0, then its end, the holders of block 1, …
+ * index's lookup: the holders of block 0, of block 1, …, or how many have the same as the one before.
  *
  * Ancestors of a held block are held: the engine stores a child only under a resident parent and frees tails first. A
  * publisher whose history is incomplete may therefore hold blocks that were announced before the router came. Its run
@@ -73,6 +73,9 @@ export class PrefixScorer {
   /** Positions that the current block's holders touched. */
   #touched: Uint32Array = new Uint32Array(0);
   #touchedCount = 0;
+  /** Positions whose run the last block went on. */
+  #extended: Uint32Array = new Uint32Array(0);
+  #extendedCount = 0;
   #open = 0;
   readonly #slots: SlotTables;
 
@@ -84,7 +87,7 @@ export class PrefixScorer {
    * Begin a lookup.
    * @param candidates - who is scored
    * @param weights - worth of a block by tier number
-   * @returns the matches, in the candidates' order: zero now, filled by {@link endBlock}
+   * @returns the matches, in the candidates' order: zero now, filled by {@link block} and {@link again}
    */
   begin(candidates: readonly Candidate[], weights: readonly number[]): readonly Match[] {
     for (const { owner } of this.#candidates) this.#position[owner] = 0;
@@ -98,7 +101,7 @@ export class PrefixScorer {
       last: { tier: 0, implied: 0, suspect: 0 },
     }));
     this.#reserve(candidates);
-    this.#touchedCount = 0;
+    this.#touchedCount = this.#extendedCount = 0;
     this.#open = 0;
     for (let p = 0; p < candidates.length; p++) {
       const { owner, implyAncestors } = candidates[p]!;
@@ -109,8 +112,11 @@ export class PrefixScorer {
     return this.#matches;
   }
 
-  /** Holders of one block, as words `slot << 12 | count`. Called any number of times a block. */
-  holders(block: number, words: Uint32Array, from: number, to: number): void {
+  /**
+   * The holders of one block, as words `slot << 12 | count`.
+   * @returns whether any candidate's run may go on
+   */
+  block(block: number, words: Uint32Array, from: number, to: number): boolean {
     const { owner, tier, group, role, suspect } = this.#slots;
     const positions = this.#position;
     for (let i = from; i < to; i++) {
@@ -134,11 +140,26 @@ export class PrefixScorer {
       if (suspect[slot] === 0) this.#suspect[p] = 0;
       this.#groups[p]! |= 1 << group[slot]!;
     }
+    return this.#endBlock(block);
   }
 
-  /** Close a block. Returns whether any candidate's run may go on. */
-  endBlock(block: number): boolean {
+  /** The next `blocks` blocks have the same holders: who held the last one holds them too. */
+  again(blocks: number): void {
+    for (let i = 0; i < this.#extendedCount; i++) {
+      const p = this.#extended[i]!;
+      const match = this.#matches[p]!;
+      const { tier, implied, suspect } = match.last;
+      match.blocks += blocks;
+      match.implied += implied * blocks;
+      match.suspect += suspect * blocks;
+      match.byTier[tier]! += blocks;
+      if (this.#next[p] !== OPEN) this.#next[p]! += blocks;
+    }
+  }
+
+  #endBlock(block: number): boolean {
     let running = 0;
+    this.#extendedCount = 0;
     for (let t = 0; t < this.#touchedCount; t++) {
       const p = this.#touched[t]!;
       const open = this.#next[p] === OPEN;
@@ -156,6 +177,7 @@ export class PrefixScorer {
         match.last.tier = this.#tier[p]!;
         match.last.implied = this.#implied[p]!;
         match.last.suspect = this.#suspect[p]!;
+        this.#extended[this.#extendedCount++] = p;
         if (!open) {
           this.#next[p] = block + 1;
           running++;
@@ -184,5 +206,6 @@ export class PrefixScorer {
     this.#suspect = new Uint8Array(length);
     this.#removed = new Uint8Array(length);
     this.#touched = new Uint32Array(length);
+    this.#extended = new Uint32Array(length);
   }
 }

@@ -25,9 +25,9 @@ export interface Asked {
  * Whether blocks whose removal was in an event that could not be read are called suspect, as those of a lost frame are.
  * They are not: the frame's number is the next one, so its publisher stays `live`.
  */
-const UNREADABLE_IS_SUSPECT = false;
+const UNREADABLE_IS_SUSPECT = true;
 /** Whether a store that was parked before a gap, and finds its parent after it, is called suspect. It is not. */
-const PARKED_IS_SUSPECT = false;
+const PARKED_IS_SUSPECT = true;
 
 /** Hold a prediction against the truth. @throws Divergence */
 export function judge(score: PodScore, asked: Asked, tally: Tally): void {

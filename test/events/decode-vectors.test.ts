@@ -81,7 +81,7 @@ describe("decodeEventBatch on the event vectors", () => {
       dataParallelRank: row.expect.rank,
       events: known,
       skipped: row.expect.events.flatMap((fields, index) =>
-        fields.unknown === true ? [{ index, reason: "unknown-type", detail: fields.type }] : [],
+        fields.unknown === true ? [{ index, type: null, reason: "unknown-type", detail: fields.type }] : [],
       ),
       failed: null,
     });

@@ -93,8 +93,22 @@ describe("a bad event", () => {
     const batch = batchOf(removed, event, stored());
     expect(batch.failed).toBeNull();
     expect(batch.events.map(({ type }) => type)).toEqual(["BlockRemoved", "BlockStored"]);
-    expect(batch.skipped).toEqual([{ index: 1, reason, detail: expect.stringMatching(detail) }]);
+    expect(batch.skipped).toMatchObject([{ index: 1, reason, detail: expect.stringMatching(detail) }]);
     expect(batch.dataParallelRank).toBe(0);
+  });
+
+  test("says of what type it would have been, in either form", () => {
+    const bad = { block_hashes: "none" };
+    const { skipped } = batchOf({ ...removed, ...bad }, ["BlockRemoved", 7], { ...stored({}), ...bad }, [7], {
+      type: "Unheard",
+    });
+    expect(skipped.map(({ type }) => type)).toEqual([
+      "BlockRemoved",
+      "BlockRemoved",
+      "BlockStored",
+      null,
+      null,
+    ]);
   });
 
   test("with invalid UTF-8 in a name is skipped", () => {

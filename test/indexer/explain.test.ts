@@ -362,8 +362,8 @@ describe("explain", () => {
       const { indexer } = await indexerOf({ hash, memoryLimitBytes: 2 ** 20 });
       indexer.apply(frame([stored(one)]));
       for (let seq = 1; seq < 200; seq++) {
-        const hashes = Array.from({ length: 200 }, (_, i) =>
-          BigInt.asUintN(64, BigInt(seq * 200 + i) * 0x9e3779b97f4a7c15n),
+        const hashes = Array.from({ length: 600 }, (_, i) =>
+          BigInt.asUintN(64, BigInt(seq * 600 + i) * 0x9e3779b97f4a7c15n),
         );
         indexer.apply(frame([stored({ ...one, hashes, tokens: [] })], { seq }));
         ask(indexer);

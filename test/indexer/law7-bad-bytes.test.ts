@@ -19,7 +19,7 @@ describe("bad events", () => {
     expect(blocksOf(indexer, prompt)).toBe(6); // blocks 2 and 3 are implied by their child
     expect(indexer.pods()[0]).toMatchObject({
       complete: false,
-      state: "live",
+      state: "partial", // one of them would have removed blocks
       blocks: { gpu: expect.any(Number) },
     });
     expect(indexer.stats()).toMatchObject({
@@ -45,6 +45,17 @@ describe("bad events", () => {
     indexer.apply(raw(payload.slice(0, -40), 0));
     expect(indexer.pods()[0]).toMatchObject({ complete: false });
     expect(indexer.stats().events.cleared).toBe(1);
+  });
+
+  it("a store that cannot be read makes nothing else suspect", async () => {
+    const { indexer } = await indexerOf({ hash });
+    indexer.apply(frame([stored(one, 0, 2), stored(one, 2, 4, { block_hashes: "none" })]));
+    expect(indexer.scoreTokens(prompt, { model: "base" }).get("pod-a")).toMatchObject({
+      blocks: 2,
+      suspect: 0,
+      state: "live",
+      complete: false,
+    });
   });
 
   it("an unknown event type is passed over without harm", async () => {

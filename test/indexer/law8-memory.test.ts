@@ -48,7 +48,7 @@ describe("the memory limit", () => {
     const { indexer } = await indexerOf({ hash: exact(one), memoryLimitBytes: LIMIT });
     indexer.apply(frame([stored(one)], { seq: 0 }));
     for (let seq = 1; seq < 300; seq++) {
-      indexer.apply(frame([filler(seq * 200, 200)], { seq }));
+      indexer.apply(frame([filler(seq * 400, 400)], { seq }));
       expect(blocksOf(indexer, prompt), `after ${seq} frames`).toBe(6);
     }
     expect(indexer.stats().dropped).toBeGreaterThan(20_000);
@@ -79,7 +79,7 @@ describe("the memory limit", () => {
       deliver: (one) => {
         indexer.apply(one);
         // A noisy neighbour keeps the table full.
-        indexer.apply(frame([filler(number * 300, 300)], { seq: number++, pod: "noisy" }));
+        indexer.apply(frame([filler(number * 1500, 1500)], { seq: number++, pod: "noisy" }));
       },
       check: (predicted, truth, where) => {
         if (predicted.blocks > truth) expect.fail(`${where}: claimed ${predicted.blocks} of ${truth}`);

@@ -153,8 +153,10 @@ export function collect(
 ): Holder[][] {
   const found: Holder[][] = Array.from({ length: keys.length / 2 }, () => []);
   const { slots } = index;
+  let last: Holder[] = [];
+  let next = 0;
   index.lookup(keys, {
-    holders(block, words, from, to) {
+    block(block, words, from, to) {
       for (const word of words.subarray(from, to)) {
         const slot = word >>> COUNT_BITS;
         if (slots.owner[slot] === 0) continue;
@@ -168,8 +170,13 @@ export function collect(
         const count = word & (2 ** COUNT_BITS - 1);
         found[block]!.push(holderName(line, { role, suspect: slots.suspect[slot] === 1, count }));
       }
+      last = found[block]!;
+      next = block + 1;
+      return true;
     },
-    endBlock: () => true,
+    again(blocks) {
+      for (const end = next + blocks; next < end; next++) found[next] = last;
+    },
   });
   return found;
 }
