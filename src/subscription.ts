@@ -15,10 +15,10 @@ import { ingest } from "./ingest.js";
 import type { Publisher } from "./publisher-state.js";
 import type { KvFrame } from "./types.js";
 
-/** What the indexer itself gives the socket. */
-type HostsOwn = "now" | "onRejected" | "onTransport" | "onRepair" | "replayTopic" | "signal";
-
-export interface SubscribeOptions extends Partial<Omit<EventSocketOptions, HostsOwn>> {
+export interface SubscribeOptions
+  extends Partial<
+    Omit<EventSocketOptions, "now" | "onRejected" | "onTransport" | "onRepair" | "replayTopic" | "signal">
+  > {
   /** Frames from elsewhere (a recording, another process) instead of a socket. */
   source?: AsyncIterable<KvFrame> | undefined;
   /** The pod that the frames are of, whatever their topic says; a frame's own `pod` goes over it. */

@@ -250,7 +250,7 @@ export function memoryLimit(limitBytes: number, usedBytes: number, droppedEntrie
     code: "memory-limit",
     severity: "warning",
     message: `The index reached its limit of ${limitBytes} bytes; the coldest blocks are dropped.`,
-    fix: "Raise memoryLimitBytes: about 40 bytes per block at 1 to 4 holders, and 5 per further holder.",
+    fix: "Raise memoryLimitBytes: about 26 bytes per block.",
     evidence: { limitBytes, usedBytes, droppedEntries },
   };
 }

@@ -2,7 +2,7 @@
  * What a block index is made with, counts and hands out: types and limits.
  * @module
  */
-/** Default memory limit: room for 6 to 7 million blocks. */
+/** Default memory limit: room for about 10 million blocks. */
 export const DEFAULT_MEMORY_LIMIT_BYTES: number = 256 * 2 ** 20;
 export const MIN_MEMORY_LIMIT_BYTES: number = 2 ** 20;
 

@@ -3,6 +3,7 @@
  * @module
  */
 export { BlockIndex } from "./block-index.js";
+export { CacheTurn } from "./cache-turn.js";
 export {
   type BlockIndexOptions,
   DEFAULT_MEMORY_LIMIT_BYTES,

@@ -285,7 +285,7 @@ function feedOf(indexer: Indexer, of: FrameOf = {}): (...events: object[]) => vo
   return (...events) => indexer.apply(frame(events, { ...of, seq: seq++ }));
 }
 
-describe("a tier that stores and never removes", () => {
+describe("a tier that stores and never removes (LMCache#5076)", () => {
   const one = chain();
   const longer = [...one.tokens, 1];
   const ALL = one.hashes.length;

@@ -11,9 +11,21 @@ const model = "model";
 const tokens = (first: number): number[] => Array.from({ length: 64 }, (_, i) => first + i);
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Sockets at ports that another life's may not have given back yet: libzmq closes behind the scenes. */
+async function opened(options: Parameters<typeof Publisher.open>[0]): Promise<Publisher> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await Publisher.open(options);
+    } catch (error) {
+      if (tries === 100) throw error;
+      await wait(20);
+    }
+  }
+}
+
 /** An engine process on two ports, whose batches' times say which life it is. */
 async function engine(port: number, life = 1, options: { dialect?: ReplayDialect; topic?: string } = {}) {
-  const publisher = await Publisher.open({
+  const publisher = await opened({
     endpoint: `tcp://127.0.0.1:${port}`,
     connect: false,
     replayEndpoint: `tcp://127.0.0.1:${port + 1}`,

@@ -61,7 +61,7 @@ describe("a half-open connection", () => {
     await new Promise((resolve) => setTimeout(resolve, 500)); // connected anew, and not answered
     path.heal();
     await publisher.tell({ type: "tick", everyMs: 50, from: 1 });
-    await within(FOUND_WITHIN_MS, "live again", () => indexer.pods()[0]!.state === "live");
+    await within(FOUND_WITHIN_MS, "live again", () => indexer.pods()[0]?.state === "live");
     expect(indexer.pods()).toMatchObject([{ complete: true }]);
   });
 
@@ -154,7 +154,6 @@ describe("a replay peer that never answers", () => {
 describe("a slow joiner", () => {
   /** The turn to ask, and some hundred batches asked for, decoded and applied. */
   const CAUGHT_UP_WITHIN_MS = 50 + 2 * SLACK_MS;
-  /** With a third of them removed again, fewer batches than the 1000 that a ROUTER keeps: more it may drop. */
   const ids = Array.from({ length: 700 }, (_, id) => id);
 
   test("gets the history by replay, and all that is published meanwhile", async () => {
@@ -169,6 +168,19 @@ describe("a slow joiner", () => {
     const missed = Array.from({ length: 200 }, (_, i) => 10_000 + i).filter((id) => blocksOf(1, id) !== 4);
     expect({ wrong, missed }).toEqual({ wrong: [], missed: [] });
     expect(indexer.pods()).toMatchObject([{ complete: true, gaps: 0, lostFrames: 0, lateFrames: 0 }]);
+    expect(told).toEqual([]);
+  });
+
+  test("gets a history longer than the engine's queues hold: what they dropped is asked for again", async () => {
+    const { publisher, endpoint, replayEndpoint } = await engine();
+    const many = Array.from({ length: 9000 }, (_, id) => id);
+    await publisher.tell({ type: "store", ids: many });
+    const { subscription, indexer, blocksOf, told } = await follow({ endpoint, replayEndpoint });
+    await connected(subscription);
+    await publisher.tell({ type: "store", ids: [20_000] });
+    await within(20_000, "live", () => blocksOf(1, 20_000) === 4);
+    expect(many.filter((id) => blocksOf(1, id) !== 4)).toEqual([]);
+    expect(indexer.pods()).toMatchObject([{ complete: true, gaps: 0, frames: 9001 }]);
     expect(told).toEqual([]);
   });
 
