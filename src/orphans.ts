@@ -65,25 +65,22 @@ export class Orphans {
     const pieces = publisher.parked.chainTo(store);
     const parent = pieces?.[0]?.store.parentKey;
     if (pieces === undefined || parent === null || parent === undefined) return false;
-    let own: Lanes | undefined;
-    // A salt stands in the first block alone: another tenant's store of equal tokens looks the same.
-    let isSure = publisher.saltsSeen.size === 0;
-    const others: Lanes[] = [];
+    const found: Lanes[] = [];
+    let salted = false;
     for (const prompt of candidates) {
-      const found = this.#parentIn(prompt, publisher, pieces);
-      if (found === undefined) continue;
-      isSure &&= prompt.cacheSalt === "";
-      const isDue = prompt.due > 0 && recent.isRecent(prompt);
-      // Held under another handle, it cannot be what this one stands for.
-      const isOther = publisher.holdsAnywhere(...found) && !publisher.claims.has(...found);
-      if (!isDue || isOther) others.push(found);
-      // It may be either's: they end alike, behind different prefixes.
-      else if (own !== undefined && !isEqual(own, found)) return false;
-      else own = found;
+      if (prompt.due === 0 || !recent.isRecent(prompt)) continue;
+      const own = this.#parentIn(prompt, publisher, pieces);
+      if (own === undefined || found.some(([hi, lo]) => hi === own[0] && lo === own[1])) continue;
+      // Were it this one, its handle would be known.
+      if (publisher.holdsAnywhere(...own) && !publisher.claims.has(...own)) continue;
+      found.push(own);
+      salted ||= prompt.cacheSalt !== "";
     }
-    if (own === undefined) return false;
-    const mine = own;
-    isSure &&= others.every((other) => isEqual(other, mine));
+    // With two it may be either's: they end alike, behind different prefixes.
+    const [own] = found;
+    if (own === undefined || found.length > 1) return false;
+    // A salt stands in the first block alone: another tenant's store of equal tokens looks the same.
+    const isSure = !salted && publisher.saltsSeen.size === 0;
     const verdict = publisher.claims.claim(own, parent, isSure);
     if (verdict === "believed") adopt(publisher, parent, own);
     else if (verdict !== "waits") publisher.disown(verdict.contested, own);
@@ -151,10 +148,6 @@ export class Orphans {
 /** Whether it may have orphans that can be placed. */
 function isOpen({ mode, complete, tellsExtraKeys, keyClass }: Publisher): boolean {
   return mode === "tokens" && !complete && tellsExtraKeys && keyClass !== undefined;
-}
-
-function isEqual([hi, lo]: Lanes, other: Lanes): boolean {
-  return hi === other[0] && lo === other[1];
 }
 
 function tokensOf({ store, blocks }: Piece): Uint32Array {

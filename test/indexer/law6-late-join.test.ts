@@ -3,6 +3,7 @@ import { Indexer } from "kvblock";
 import { describe, expect, it } from "vitest";
 import { EngineLink } from "./engine-link.js";
 import { blocksOf, chain, exact, frame, indexerOf, removed, stored } from "./frames.js";
+import { type Mix, runOrphanTraffic } from "./orphan-traffic.js";
 import { runTraffic } from "./traffic.js";
 
 const one = chain();
@@ -104,6 +105,35 @@ describe("a late joiner in exact mode", () => {
       expect(implied).toBeGreaterThan(50);
       // Copies that were never announced and are removed one by one end runs early: that is the price of no over-claim.
       expect(claimed / reusable).toBeGreaterThan(0.45);
+    },
+  );
+});
+
+describe("a late joiner of engines whose hashing is known, after one cache turnover and without replay", () => {
+  it.each([
+    ["system prompts", { systems: 1 }],
+    ["chats", { chats: 1 }],
+    ["documents under different system prompts", { documents: 1 }],
+    ["tenants of equal prompts", { tenants: 1 }],
+    ["everything", { systems: 1, chats: 2, documents: 1, tenants: 1 }],
+  ] as [string, Mix][])(
+    "%s: sees what is reusable, and claims nothing to speak of beyond it",
+    async (_, mix) => {
+      const sum = { reusable: 0, seen: 0, overClaimed: 0, requests: 0 };
+      for (const seed of [1, 2]) {
+        const hash = { mode: "exact", algorithm: "sha256_cbor", seed: "0" } as const;
+        const { reached, indexer } = await runOrphanTraffic({
+          seed,
+          mix,
+          requests: 200,
+          hash,
+          link: { seed: "0" },
+        });
+        for (const key of ["reusable", "seen", "overClaimed", "requests"] as const) sum[key] += reached[key];
+        await indexer.close();
+      }
+      expect(sum.seen / sum.reusable).toBeGreaterThanOrEqual(0.97);
+      expect(sum.overClaimed / sum.reusable).toBeLessThanOrEqual(0.002);
     },
   );
 });

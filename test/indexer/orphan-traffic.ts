@@ -3,7 +3,7 @@
  * prompts: what of the reusable blocks it sees, and what it claims beyond them.
  * @module
  */
-import { Indexer } from "kvblock";
+import { Indexer, type IndexerOptions } from "kvblock";
 import type { CacheRequest } from "../../examples/engine/block-manager.js";
 import { seeded } from "../support/random.js";
 import { EngineLink, type LinkOptions } from "./engine-link.js";
@@ -29,6 +29,8 @@ export interface OrphanTraffic {
   /** Measured requests. Default 600. */
   requests?: number;
   link?: LinkOptions;
+  /** Default tokens mode. */
+  hash?: IndexerOptions["hash"];
 }
 
 /** Blocks, summed over the measured requests and the pods. */
@@ -95,7 +97,7 @@ export async function runOrphanTraffic(
     }
   };
 
-  const indexer = await Indexer.create({ hash: { mode: "tokens" }, onDiagnostic: null });
+  const indexer = await Indexer.create({ hash: options.hash ?? { mode: "tokens" }, onDiagnostic: null });
   const links = await Promise.all(
     Array.from({ length: PODS }, (_, i) =>
       EngineLink.start({ blockSize: BLOCK, numBlocks: CACHE_BLOCKS, pod: `pod-${i}`, ...options.link }),
