@@ -15,6 +15,7 @@ import { ingest } from "./ingest.js";
 import type { Publisher } from "./publisher-state.js";
 import type { KvFrame } from "./types.js";
 
+/** What to follow: a socket, with the options of `openEventSocket`, or a source of frames. */
 export interface SubscribeOptions
   extends Partial<
     Omit<EventSocketOptions, "now" | "onRejected" | "onTransport" | "onRepair" | "replayTopic" | "signal">
