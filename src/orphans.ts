@@ -65,23 +65,22 @@ export class Orphans {
     const pieces = publisher.parked.chainTo(store);
     const parent = pieces?.[0]?.store.parentKey;
     if (pieces === undefined || parent === null || parent === undefined) return false;
+    // A salt stands in the first block alone: another tenant's store of equal tokens looks the same.
+    if (publisher.saltsSeen.size > 0) return false;
     const found: Lanes[] = [];
-    let salted = false;
     for (const prompt of candidates) {
+      if (prompt.cacheSalt !== "" || prompt.multimodal.length > 0) return false;
       if (prompt.due === 0 || !recent.isRecent(prompt)) continue;
       const own = this.#parentIn(prompt, publisher, pieces);
       if (own === undefined || found.some(([hi, lo]) => hi === own[0] && lo === own[1])) continue;
       // Were it this one, its handle would be known.
       if (publisher.holdsAnywhere(...own) && !publisher.claims.has(...own)) continue;
       found.push(own);
-      salted ||= prompt.cacheSalt !== "";
     }
     // With two it may be either's: they end alike, behind different prefixes.
     const [own] = found;
     if (own === undefined || found.length > 1) return false;
-    // A salt stands in the first block alone: another tenant's store of equal tokens looks the same.
-    const isSure = !salted && publisher.saltsSeen.size === 0;
-    const verdict = publisher.claims.claim(own, parent, isSure);
+    const verdict = publisher.claims.claim(own, parent);
     if (verdict === "believed") adopt(publisher, parent, own);
     else if (verdict !== "waits") publisher.disown(verdict.contested, own);
     return verdict === "believed";

@@ -214,7 +214,7 @@ export class WritePath {
   }
 
   /** Whether the frame is to be applied. */
-  #inSequence(publisher: Publisher, frame: KvFrame, { kind, lost }: Verdict, ts: number): boolean {
+  #inSequence(publisher: Publisher, frame: KvFrame, { kind, lost, doubtful }: Verdict, ts: number): boolean {
     const { diagnostics } = this.#options;
     switch (kind) {
       case "next":
@@ -225,6 +225,8 @@ export class WritePath {
         return false;
       case "late":
         publisher.lateFrames++;
+        // It may be the first sign of a restart, and what the old process held be gone.
+        if (doubtful === true && !publisher.gapped) publisher.markGap();
         this.skip("late-frame");
         return false;
       case "gap":

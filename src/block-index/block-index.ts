@@ -66,9 +66,11 @@ export class BlockIndex {
 
   /**
    * Count `bytes` kept elsewhere (handle maps, held frames) towards the limit; negative gives them back. At the limit
-   * the table shrinks for them, its coldest entries first. Returns false, and counts nothing, if they do not fit at all.
+   * the table shrinks for them, its coldest entries first. Returns false, and counts nothing, if they do not fit into
+   * three quarters of it.
    */
   reserve(bytes: number): boolean {
+    if (bytes > 0 && this.#reserved + bytes > this.memoryLimitBytes * 0.75) return false;
     if (bytes > 0 && !this.#shrinkTo(this.memoryLimitBytes - bytes)) return false;
     this.#reserved += bytes;
     return true;

@@ -37,19 +37,12 @@ export class ParentClaims {
     return this.#claims.get(u64(ownHi, ownLo))?.handle !== undefined;
   }
 
-  /**
-   * A handle was found for a block.
-   * @param isSure - believed at once, unless another was found before; else it is to be found {@link LEAD} times
-   */
-  claim(
-    [ownHi, ownLo]: readonly [number, number],
-    [handleHi, handleLo]: readonly [number, number],
-    isSure: boolean,
-  ): Verdict {
+  /** A handle was found for a block: believed at once, unless another was found before. */
+  claim([ownHi, ownLo]: readonly [number, number], [handleHi, handleLo]: readonly [number, number]): Verdict {
     const own = u64(ownHi, ownLo);
     const handle = u64(handleHi, handleLo);
     const known = this.#claims.get(own);
-    if (known === undefined) return this.#first(own, handle, isSure);
+    if (known === undefined) return this.#first(own, handle);
     if (known.handle === handle) return "believed";
     const votes = (known.votes ??= new Map());
     votes.set(handle, (votes.get(handle) ?? 0) + 1);
@@ -73,13 +66,9 @@ export class ParentClaims {
     this.believed = 0;
   }
 
-  #first(own: bigint, handle: bigint, isSure: boolean): Verdict {
+  #first(own: bigint, handle: bigint): Verdict {
     if (this.#claims.size >= MAX_CLAIMS) this.#claims.delete(this.#claims.keys().next().value!);
     else if (!this.#reserve(CLAIM_BYTES)) return "waits";
-    if (!isSure) {
-      this.#claims.set(own, { handle: undefined, votes: new Map([[handle, 1]]) });
-      return "waits";
-    }
     this.#claims.set(own, { handle, votes: undefined });
     this.believed++;
     return "believed";

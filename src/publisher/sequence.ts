@@ -19,6 +19,8 @@
 export interface Verdict {
   readonly kind: "first" | "next" | "gap" | "duplicate" | "late" | "restart";
   readonly lost: bigint;
+  /** Of a late frame: it may as well be the first sign of a restart. */
+  readonly doubtful?: boolean;
 }
 
 /** Frames whose fingerprint is remembered: a process's first ones, which the next one counts through, and its last. */
@@ -66,15 +68,21 @@ export class SequenceTracker {
   #judge(seq: bigint, ts: number, print: number): Verdict {
     const last = this.last;
     if (last === undefined) return { kind: "first", lost: seq };
-    if (seq > last && ts < this.#bornTs)
-      return this.#isRestartBehind(seq, false) ? { kind: "restart", lost: seq } : { kind: "late", lost: 0n };
+    if (seq > last && ts < this.#bornTs) return this.#lateOrRestart(seq, true, false);
     if (seq === last + 1n) return { kind: "next", lost: 0n };
     if (seq > last) return { kind: "gap", lost: seq - last - 1n };
     const before = this.#prints.of(seq);
     if (before === print) return { kind: "duplicate", lost: 0n };
     // Batches of one process never go back in time, save by a clock set back.
-    const restarted = ts > this.#lastTs || this.#isRestartBehind(seq, before !== undefined);
-    return restarted ? { kind: "restart", lost: seq } : { kind: "late", lost: 0n };
+    return ts > this.#lastTs
+      ? { kind: "restart", lost: seq }
+      : this.#lateOrRestart(seq, before !== undefined, before !== undefined);
+  }
+
+  /** A frame made before others: late, or in a run of such frames a restarted engine's whose clock is behind. */
+  #lateOrRestart(seq: bigint, doubtful: boolean, contradicts: boolean): Verdict {
+    const restarted = this.#isRestartBehind(seq, contradicts);
+    return restarted ? { kind: "restart", lost: seq } : { kind: "late", lost: 0n, doubtful };
   }
 
   #isRestartBehind(seq: bigint, contradicts: boolean): boolean {
@@ -83,6 +91,8 @@ export class SequenceTracker {
     run.seq = seq;
     run.count++;
     if (contradicts) run.contradictions++;
+    // What follows a contradiction number by number is of the same process.
+    if (run.contradictions > 0 && !contradicts) run.contradictions++;
     return run.contradictions >= CONTRADICTIONS_TO_RESTART || run.count >= LATE_TO_RESTART;
   }
 }

@@ -112,7 +112,8 @@ describe("frames out of order", () => {
     for (let seq = 0; seq < 300; seq++) indexer.apply(frame([stored(one, 0, 1)], { seq }));
     indexer.apply(frame([stored(one, 0, 1)], { seq: 3 }));
     indexer.apply(frame([stored(one, 0, 2)], { seq: 0 }));
-    expect(status(indexer)).toMatchObject({ generation: 0, restarts: 0, complete: true });
+    // The second has another content than its number had: it may be the first sign of a restart.
+    expect(status(indexer)).toMatchObject({ generation: 0, restarts: 0, state: "partial" });
     expect(blocksOf(indexer, prompt)).toBe(1);
   });
 });

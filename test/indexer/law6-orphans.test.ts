@@ -170,16 +170,17 @@ describe("an orphan stays parked", () => {
     expect(parkedOf(indexer)).toBe(1);
   });
 
-  it("where a salt may be its first block's, until it is found twice", async () => {
+  it("where a salt may be its first block's: the prompt's own, or any that the engine has stored", async () => {
     const { indexer, apply } = await lateJoiner();
     const salted = { cacheSalt: "tenant-a" };
     blocksOf(indexer, prompt, "pod-a", salted);
     apply(stored(one, 4, 6));
-    expect(blocksOf(indexer, prompt, "pod-a", salted)).toBe(0);
-    blocksOf(indexer, [...sibling.tokens, 1], "pod-a", salted);
-    apply(stored(sibling, 4, 6));
-    expect(blocksOf(indexer, prompt, "pod-a", salted)).toBe(6);
-    expect(blocksOf(indexer, prompt)).toBe(0);
+    expect(parkedOf(indexer)).toBe(1);
+    const other = await lateJoiner();
+    other.apply(stored(sibling, 0, 1, { extra_keys: [["tenant-b"]] }));
+    blocksOf(other.indexer, prompt);
+    other.apply(stored(one, 4, 6));
+    expect(parkedOf(other.indexer)).toBe(1);
   });
 
   it("on wires that do not say extra keys", async () => {
@@ -259,9 +260,10 @@ describe("a router that joins model engines late, after one cache turnover", () 
     ["documents under different system prompts", { documents: 1 }, 1, 0.98],
     ["documents, half of them another router's", { documents: 1 }, 0.5, 0.95],
     ["documents, most of them another router's", { documents: 1 }, 0.2, 0.8],
-    ["tenants of equal prompts", { tenants: 1 }, 1, 0.5],
-    ["everything", everything, 1, 0.95],
-    ["everything, half of it another router's", everything, 0.5, 0.95],
+    ["tenants of equal prompts, which nothing tells apart", { tenants: 1 }, 1, 0],
+    ["everything, salts among it", everything, 1, 0.7],
+    ["everything, half of it another router's", everything, 0.5, 0.7],
+    ["everything but salts", { systems: 1, chats: 2, documents: 1 }, 1, 0.95],
   ];
   it.each(cases)("%s: sees what is reusable, and claims little beyond it", async (_, mix, scored, seen) => {
     const sum: Reached = { reusable: 0, seen: 0, overClaimed: 0, requests: 0 };
@@ -270,7 +272,7 @@ describe("a router that joins model engines late, after one cache turnover", () 
       for (const key of Object.keys(sum) as (keyof Reached)[]) sum[key] += reached[key];
       await indexer.close();
     }
-    expect(sum.seen / sum.reusable).toBeGreaterThan(seen);
+    expect(sum.seen / sum.reusable).toBeGreaterThanOrEqual(seen);
     expect(sum.overClaimed / sum.reusable).toBeLessThanOrEqual(0.002);
   });
 });

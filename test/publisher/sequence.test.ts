@@ -35,7 +35,7 @@ describe("a publisher's sequence", () => {
   it("takes an older batch under an old number for a late frame, and is not moved by it", () => {
     const tracker = seen(0, 2);
     tracker.judge(5n, 5, payload(5));
-    expect(tracker.judge(4n, 4, payload(4))).toEqual({ kind: "late", lost: 0n });
+    expect(tracker.judge(4n, 4, payload(4))).toEqual({ kind: "late", lost: 0n, doubtful: false });
     expect(tracker.last).toBe(5n);
     expect(tracker.judge(6n, 6, payload(6)).kind).toBe("next");
   });
@@ -62,6 +62,14 @@ describe("a publisher's sequence", () => {
     expect(tracker.judge(0n, -3, payload(9000)).kind).toBe("late");
     expect(tracker.judge(1n, -2, payload(9001)).kind).toBe("late");
     expect(tracker.judge(2n, -1, payload(9002)).kind).toBe("restart");
+  });
+
+  it("doubts from the first frame that contradicts what was seen, or was made before a restart", () => {
+    expect(seen(0, 20).judge(3n, -5, payload(99))).toEqual({ kind: "late", lost: 0n, doubtful: true });
+    const restarted = seen(0, 4);
+    restarted.judge(0n, 100, payload(50));
+    expect(restarted.judge(7n, 7, payload(7))).toEqual({ kind: "late", lost: 0n, doubtful: true });
+    expect(restarted.judge(1n, 101, payload(51)).kind).toBe("next");
   });
 
   it("takes a long run of late frames for one, whatever their numbers were before", () => {
