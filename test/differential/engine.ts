@@ -41,8 +41,6 @@ export interface Truth {
   readonly attended: number;
   /** The same, had nothing happened that was in lost frames only. */
   readonly believable: number;
-  /** The same, had what was lost and then happened again not happened again. */
-  readonly parkable: number;
   /** What the engine's own tier and first group say. */
   readonly peeked: number;
 }
@@ -177,7 +175,6 @@ export class Engine {
       reusable: cap(reusable),
       attended: cap(attended),
       believable: cap(run(believes)),
-      parkable: cap(run((line, key) => holds(line, key) || ledger.wasGhost(line, key))),
       peeked: cap(this.#link.peek(request)),
     };
   }

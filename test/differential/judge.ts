@@ -21,14 +21,6 @@ export interface Asked {
   readonly keyed: "exact" | "tokens" | "undecided";
 }
 
-/**
- * Whether blocks whose removal was in an event that could not be read are called suspect, as those of a lost frame are.
- * They are not: the frame's number is the next one, so its publisher stays `live`.
- */
-const UNREADABLE_IS_SUSPECT = true;
-/** Whether a store that was parked before a gap, and finds its parent after it, is called suspect. It is not. */
-const PARKED_IS_SUSPECT = true;
-
 /** Hold a prediction against the truth. @throws Divergence */
 export function judge(score: PodScore, asked: Asked, tally: Tally): void {
   const { engine, request, truth } = asked;
@@ -71,12 +63,9 @@ export function judge(score: PodScore, asked: Asked, tally: Tally): void {
   if (blocks <= attended) return;
   // Only what lost frames or events removed may be claimed, and only as doubtful.
   const missing = engine.missing(request, blocks);
-  const isParkable = asked.keyed === "tokens" && !PARKED_IS_SUSPECT;
-  if (blocks <= (isParkable ? truth.parkable : believable)) {
+  if (blocks <= believable) {
     tally.ghosts += missing;
-    const isExcused = state === "live" ? !UNREADABLE_IS_SUSPECT : isParkable;
-    if (missing > suspect + implied && !isExcused)
-      fail("what may have been removed unseen is called suspect");
+    if (missing > suspect + implied) fail("what may have been removed unseen is called suspect");
   } else if (implied > 0) tally.overClaimed += missing;
   else fail("never more than the engine and what lost frames removed");
 }

@@ -42,8 +42,6 @@ export class Ledger {
   readonly #ghosts = new Set<string>();
   /** Entries whose removal was in an event that could not be read. */
   readonly #unreadable = new Set<string>();
-  /** All that were ever among the ghosts, stored again or not: see `PARKED_IS_SUSPECT` in judge.ts. */
-  readonly #formerGhosts = new Set<string>();
   /** Every frame and event of this life has reached the indexer. */
   isWhole = true;
   /** The engine's life, its last frame, and the changes of those frames that may yet be lost. */
@@ -76,10 +74,6 @@ export class Ledger {
 
   isGhost(line: Line, key: string): boolean {
     return this.#ghosts.has(entryOf(line, key)) || this.#unreadable.has(entryOf(line, key));
-  }
-
-  wasGhost(line: Line, key: string): boolean {
-    return this.#formerGhosts.has(entryOf(line, key)) || this.isGhost(line, key);
   }
 
   /** The engine sends a frame, of which some events may not be readable. */
@@ -128,7 +122,6 @@ export class Ledger {
   noticed(life: number, seq: number, ts: number): void {
     this.#ghosts.clear();
     this.#unreadable.clear();
-    this.#formerGhosts.clear();
     this.isWhole = seq === 0;
     this.#accept(life, seq, ts);
   }
@@ -147,7 +140,7 @@ export class Ledger {
       this.isWhole = false;
     } else if (change.kind === "stored") this.#ghosts.delete(change.entry);
     else if (change.kind === "cleared")
-      for (const ghosts of [this.#ghosts, this.#unreadable, this.#formerGhosts])
+      for (const ghosts of [this.#ghosts, this.#unreadable])
         for (const entry of ghosts) if (entry.startsWith("GPU")) ghosts.delete(entry);
   }
 
@@ -159,7 +152,6 @@ export class Ledger {
   #haunt(entries: readonly string[]): void {
     for (const entry of entries) {
       this.#ghosts.add(entry);
-      this.#formerGhosts.add(entry);
     }
   }
 
