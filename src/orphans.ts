@@ -17,7 +17,7 @@ import type { ModelRequest, PromptWalk } from "./prompt-walk.js";
 import type { Publisher } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
 import { canTell } from "./query-keys.js";
-import { isSame, type RecentPrompt, type RecentPrompts } from "./recent-prompts.js";
+import { endOf, isSame, type RecentPrompt, type RecentPrompts } from "./recent-prompts.js";
 import { extraKeysOf, type Lanes, ownDigest } from "./stored-extra-keys.js";
 
 /** A store with the number of its blocks that count. */
@@ -60,8 +60,11 @@ export class Orphans {
   arrived(publisher: Publisher, store: BlockStored): boolean {
     const { recent, adopt } = this.#options;
     if (!this.#mayTell(publisher, store)) return false;
+    const isShared = noteTail(publisher, store);
     const candidates = recent.endingWith(publisher.model, store.tokenIds, store.blockSize);
     if (candidates.length === 0) return false;
+    // All that the engine computes is heard, whoever scored it: text that it has behind two prefixes tells neither.
+    if (isShared) return false;
     const pieces = publisher.parked.chainTo(store);
     const parent = pieces?.[0]?.store.parentKey;
     if (pieces === undefined || parent === null || parent === undefined) return false;
@@ -89,6 +92,7 @@ export class Orphans {
   /** A store was placed: prompts that it may be the end of are served. */
   served(publisher: Publisher, store: BlockStored): void {
     if (!this.#mayTell(publisher, store)) return;
+    noteTail(publisher, store);
     const { tokenIds } = store;
     for (const prompt of this.#options.recent.endingWith(publisher.model, tokenIds, store.blockSize)) {
       const end = prompt.tokens.length - (prompt.tokens.length % store.blockSize);
@@ -97,9 +101,10 @@ export class Orphans {
     }
   }
 
-  /** Whether the store may be what an engine computed of a prompt. */
+  /** Whether the store may be what an engine computed of a prompt that is remembered. */
   #mayTell(publisher: Publisher, { blockSize, medium }: BlockStored): boolean {
-    const { tiers } = this.#options;
+    const { tiers, recent } = this.#options;
+    if (!recent.has(publisher.model)) return false;
     const isEngines = tiers.names[tiers.of(medium)] === ENGINE_TIER;
     return isOpen(publisher) && blockSize === publisher.blockSize && isEngines;
   }
@@ -147,6 +152,11 @@ export class Orphans {
 /** Whether it may have orphans that can be placed. */
 function isOpen({ mode, complete, tellsExtraKeys, keyClass }: Publisher): boolean {
   return mode === "tokens" && !complete && tellsExtraKeys && keyClass !== undefined;
+}
+
+/** Returns whether the store's last block may stand behind several prefixes. */
+function noteTail({ tails }: Publisher, { tokenIds, blockSize, blockKeys }: BlockStored): boolean {
+  return tails.note(endOf(tokenIds, blockSize), blockKeys.at(-1)!);
 }
 
 function tokensOf({ store, blocks }: Piece): Uint32Array {

@@ -13,6 +13,7 @@ import {
   HeldFrames,
   ParentClaims,
   ParkedStores,
+  SeenTails,
   SequenceTracker,
 } from "./publisher/index.js";
 import { statusOf } from "./publisher-status.js";
@@ -72,6 +73,8 @@ export class Publisher extends EngineTraits {
   readonly parked: ParkedStores<BlockStored>;
   /** What recent prompts told of parents that were never announced (see orphans.ts). */
   readonly claims: ParentClaims;
+  /** What its stores ended with: which text stands behind several prefixes. */
+  readonly tails: SeenTails;
   /** Through which its blocks go into the index and out of it. */
   residency: Residency;
 
@@ -115,6 +118,7 @@ export class Publisher extends EngineTraits {
     this.handles = new HandleMap(memory);
     this.parked = new ParkedStores(memory.reserve);
     this.claims = new ParentClaims(memory.reserve);
+    this.tails = new SeenTails(memory.reserve);
     this.reached = new HandleMap({ ...memory, isHeld: (_hi, _lo, hi, lo) => this.holdsAnywhere(hi, lo) });
   }
 
@@ -224,6 +228,7 @@ export class Publisher extends EngineTraits {
     this.reached.clear();
     this.parked.clear();
     this.claims.clear();
+    this.tails.clear();
     if (others > 0) return;
     this.handles.clear();
     this.complete = true;
@@ -245,6 +250,7 @@ export class Publisher extends EngineTraits {
     this.ambiguous.clear();
     this.parked.clear();
     this.claims.clear();
+    this.tails.clear();
     this.held.clear();
     this.announced.clear();
     this.groups = this.offloadGroups = this.otherGroups = 0;

@@ -107,6 +107,11 @@ export class RecentPrompts {
     return this.#lookups - at < MAX_AGE;
   }
 
+  /** Whether prompts of the model are remembered. */
+  has(model: string): boolean {
+    return this.#models.has(model);
+  }
+
   /** Nothing of the model is asked for any more. */
   forgetModel(model: string): void {
     if (!this.#models.has(model)) return;
@@ -129,7 +134,7 @@ export class RecentPrompts {
 }
 
 /** A few bits of the last full block's tokens. */
-function endOf(tokens: Uint32Array, blockSize: number): number {
+export function endOf(tokens: Uint32Array, blockSize: number): number {
   const end = tokens.length - (tokens.length % blockSize);
   let bits = blockSize;
   for (let i = Math.max(0, end - blockSize); i < end; i++) {

@@ -108,7 +108,8 @@ describe("an orphan that is the tail of a recent prompt", () => {
     apply(stored(one, 4, 6, sql));
     expect(parkedOf(indexer)).toBe(1);
     blocksOf(indexer, prompt, "pod-a", { loraName: "sql" });
-    apply(stored(other, 4, 6, sql));
+    blocksOf(indexer, [...sibling.tokens, 1], "pod-a", { loraName: "sql" });
+    apply(stored(sibling, 4, 6, sql));
     expect(blocksOf(indexer, prompt, "pod-a", { loraName: "sql" })).toBe(6);
     expect(blocksOf(indexer, prompt)).toBe(0);
   });
@@ -149,6 +150,20 @@ describe("an orphan stays parked", () => {
     apply(stored(other, 4, 6));
     expect(blocksOf(indexer, prompt)).toBe(4);
     expect(parkedOf(indexer)).toBe(1);
+  });
+
+  it("where the engine has stored the same text under two handles, whoever sent it", async () => {
+    const { indexer, apply } = await lateJoiner();
+    blocksOf(indexer, [...elsewhere.tokens, 1]);
+    apply(stored(one, 4, 6));
+    blocksOf(indexer, otherPrompt);
+    apply(stored(other, 4, 6));
+    expect([blocksOf(indexer, prompt), blocksOf(indexer, otherPrompt)]).toEqual([0, 0]);
+    expect(parkedOf(indexer)).toBe(2);
+    // Its place among other text tells.
+    blocksOf(indexer, [...sibling.tokens, 1]);
+    apply(stored(sibling, 4, 6));
+    expect(blocksOf(indexer, prompt)).toBe(6);
   });
 
   it("where the prompt's scoring has been made good already", async () => {
