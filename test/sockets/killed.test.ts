@@ -39,6 +39,7 @@ test("a killed engine is stale, and right again with its next life's whole histo
     await alive.tell({ type: "remove", ids: [1] });
     await alive.tell({ type: "tick", everyMs: 20, from: FIRST_TICK });
     await within(RIGHT_WITHIN_MS, `life ${life}`, () => blocksOf(life, FIRST_TICK) === 4);
+    await within(RIGHT_WITHIN_MS, "live", () => indexer.pods()[0]?.state === "live");
     expect(ids.filter((id) => blocksOf(life, id) !== (id === 1 ? 0 : 4))).toEqual([]);
     expect([...ids, FIRST_TICK].filter((id) => blocksOf(life - 1, id) !== 0)).toEqual([]);
     expect(indexer.pods()).toMatchObject([{ state: "live", complete: true, generation: life - 1 }]);
@@ -56,8 +57,12 @@ test("without replay it is right about all that it hears, and says that there wa
   const next = await restart({ events, replay: null, life: 2 });
   await next.tell({ type: "store", ids: [0] });
   await connected(subscription);
-  await next.tell({ type: "store", ids: [1] });
-  await within(RIGHT_WITHIN_MS, "the second life's answers", () => blocksOf(2, 1) === 4);
+  // A publisher drops what it publishes before it has heard of the subscription: said until it is heard.
+  for (const from = performance.now(); blocksOf(2, 1) !== 4; ) {
+    await next.tell({ type: "store", ids: [1] });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(performance.now() - from, "the second life's answers").toBeLessThan(RIGHT_WITHIN_MS);
+  }
   expect([0, 7, 19].map((id) => blocksOf(1, id))).toEqual([0, 0, 0]);
   expect(indexer.pods()).toMatchObject([{ state: "live", complete: false, generation: 1 }]);
 });
