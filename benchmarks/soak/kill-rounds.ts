@@ -1,8 +1,9 @@
 /** A publisher killed with SIGKILL and started again on its ports, again and again: when are the answers right? */
 import { Indexer } from "kvblock";
+import { portRun } from "../../test/support/ports.js";
 import { holdings, sleep, spread } from "./figures.js";
 import { BLOCKS, MODEL, requestOf } from "./prompts.js";
-import { PublisherProcess, portPair } from "./publishers.js";
+import { PublisherProcess } from "./publishers.js";
 
 const POD = "10.0.0.7";
 /** A round that is not right by then never will be. */
@@ -23,7 +24,8 @@ interface Round {
 }
 
 export async function killRounds(rounds: number, tsconfig: string): Promise<boolean> {
-  const [events, replay] = await portPair();
+  const events = await portRun(2);
+  const replay = events + 1;
   const startLife = (life: number): Promise<PublisherProcess> =>
     PublisherProcess.start({ events, replay, pod: POD, life }, tsconfig);
   const indexer = await Indexer.create({ onDiagnostic: null });

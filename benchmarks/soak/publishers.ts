@@ -1,7 +1,6 @@
 /** Publisher processes, from the side of whoever starts and kills them. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Command, ProcessArguments } from "./publisher-process.js";
 
@@ -71,24 +70,4 @@ export class PublisherProcess {
       });
     });
   }
-}
-
-/** A free tcp port and its next one, from below the range of outgoing connections, so that they stay free when killed. */
-export async function portPair(): Promise<[number, number]> {
-  for (;;) {
-    const port = 10_000 + 2 * Math.floor(Math.random() * 10_000);
-    if ((await isFree(port)) && (await isFree(port + 1))) return [port, port + 1];
-  }
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer().listen(port, "127.0.0.1");
-  try {
-    await once(server, "listening");
-  } catch {
-    return false;
-  }
-  server.close();
-  await once(server, "close");
-  return true;
 }

@@ -4,9 +4,10 @@
  */
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
+import { portRun } from "../../test/support/ports.js";
 import { killRounds } from "./kill-rounds.js";
 import { MODEL, requestOf } from "./prompts.js";
-import { PublisherProcess, portPair } from "./publishers.js";
+import { PublisherProcess } from "./publishers.js";
 import { sustained } from "./sustained.js";
 import { runWorkers } from "./workers.js";
 
@@ -24,7 +25,8 @@ const load = (): string => `load ${loadavg()[0]!.toFixed(1)}`;
 console.log(`${cpus()[0]?.model.trim()}, ${cpus().length} cores, Node ${process.version}, ${load()}`);
 
 async function workers(count: number): Promise<boolean> {
-  const [events, replay] = await portPair();
+  const events = await portRun(2);
+  const replay = events + 1;
   const publisher = await PublisherProcess.open({ events, replay, pod: "pod", life: 1 }, tsconfig);
   await publisher.tell({ type: "store", ids: [0] });
   await publisher.tell({ type: "tick", everyMs: 1, from: 10 });

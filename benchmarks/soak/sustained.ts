@@ -1,9 +1,10 @@
 /** One engine's stream at the highest rate that is taken without loss, for minutes; then bursts; then closed under way. */
 import { Indexer, type IndexerOptions, type KvFrame } from "kvblock";
 import { openEventSocket } from "kvblock/events";
+import { portRun } from "../../test/support/ports.js";
 import { collectGarbage, holdings, LoopWatch, MIB, sleep, slope } from "./figures.js";
 import { BLOCKS, MODEL, requestOf } from "./prompts.js";
-import { PublisherProcess, portPair } from "./publishers.js";
+import { PublisherProcess } from "./publishers.js";
 import { CHAIN_BLOCKS, PROBE_EVERY, PROBE_LIFE, PROBE_REMOVED_AFTER, RESIDENT_CHAINS } from "./stream.js";
 
 const POD = "10.0.0.7";
@@ -22,7 +23,8 @@ export async function sustained(
   mode: "auto" | "tokens",
   tsconfig: string,
 ): Promise<boolean> {
-  const [events, replay] = await portPair();
+  const events = await portRun(2);
+  const replay = events + 1;
   const publisher = await PublisherProcess.open({ events, replay, pod: POD, life: 1 }, tsconfig);
   // The first socket of a process starts libzmq's own threads, which stay.
   await (await openEventSocket({ endpoint: "tcp://127.0.0.1:0", bind: true })).close();

@@ -5,7 +5,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { KvBlockError } from "kvblock";
 import { type EventSocket, openEventSocket, type TransportSnapshot } from "kvblock/events";
 import { describe, expect, test } from "vitest";
-import { bindPublisher, connected, message, portRun, seqs, subscribe, take, until } from "./sockets.js";
+import { portRun } from "../support/ports.js";
+import { bindPublisher, connected, message, seqs, subscribe, take, until } from "./sockets.js";
 
 describe("a connection", () => {
   test("that is lost is made again, and both are told", async () => {

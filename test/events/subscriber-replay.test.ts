@@ -4,7 +4,8 @@ import { decode, encode } from "@msgpack/msgpack";
 import type { Repair } from "kvblock/events";
 import { expect, test } from "vitest";
 import { Publisher } from "../../examples/engine/publisher.js";
-import { closers, connected, portRun, subscribe, take, until } from "./sockets.js";
+import { portRun } from "../support/ports.js";
+import { closers, connected, subscribe, take, until } from "./sockets.js";
 
 /** An engine process that has published this many batches; the time of each says which process it was. */
 async function engine(born: number, port: number, bufferSteps = 100) {

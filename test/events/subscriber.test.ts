@@ -1,8 +1,11 @@
 /** The subscription on real ZeroMQ sockets, over loopback: publishers bound and connecting, one and several. */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import zmq from "zeromq";
-import { bindPublisher, connected, message, portRun, seqs, subscribe, take, until } from "./sockets.js";
+import { portRun } from "../support/ports.js";
+import { bindPublisher, connected, message, seqs, subscribe, take, until } from "./sockets.js";
 
 describe("a subscription", () => {
   test("connects to a publisher and gives its frames", async () => {
@@ -78,7 +81,10 @@ describe("a subscription", () => {
   });
 
   test("talks over inproc and ipc", async () => {
-    for (const endpoint of ["inproc://kvblock-test", `ipc:///tmp/kvblock-test-${process.pid}.sock`]) {
+    for (const endpoint of [
+      "inproc://kvblock-test",
+      `ipc://${join(tmpdir(), `kvblock-test-${process.pid}.sock`)}`,
+    ]) {
       const [publisher] = await bindPublisher({}, endpoint);
       const socket = await subscribe({ endpoint });
       await connected(socket);

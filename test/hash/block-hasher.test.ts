@@ -124,6 +124,7 @@ describe("legacy.json", () => {
     expect(raw.hashTokens(tokens)).toEqual(seeded.hashTokens(tokens));
   });
 
+  // Skipped by name, as there is nothing to hold it against: these hashes never left an engine, so no index sees one.
   test.skip("sha256_int: 12 chains; vLLM v0.8.3 … v0.10.1 could not put its 256-bit integers on the wire", () => {});
 
   test("the file holds no other algorithm", () => {

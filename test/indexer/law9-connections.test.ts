@@ -4,7 +4,8 @@ import { type Diagnostic, Indexer, type KvFrame, type SubscribeOptions } from "k
 import { storedFrame } from "kvblock/testing";
 import { describe, expect, it } from "vitest";
 import { Publisher, type ReplayDialect } from "../../examples/engine/publisher.js";
-import { closers, portRun, until } from "../events/sockets.js";
+import { closers, until } from "../events/sockets.js";
+import { portRun } from "../support/ports.js";
 
 const pod = "pod";
 const model = "model";
@@ -131,28 +132,14 @@ describe("an idle engine", () => {
     expect(told).toEqual([]);
   });
 
-  it("whose topic is not wanted is not replayed either", async () => {
+  it.each<[string, Pick<SubscribeOptions, "topicFilter" | "replay">]>([
+    ["whose topic is not wanted is not replayed either", { topicFilter: "kv@other" }],
+    ["is let alone where only gaps are to be repaired", { replay: "gap-only" }],
+  ])("%s", async (_what, options) => {
     const port = await portRun(2);
     const { store } = await engine(port);
     store(1000);
-    const { indexer } = await follow({
-      endpoint: at(port),
-      replayEndpoint: at(port + 1),
-      topicFilter: "kv@other",
-    });
-    await wait(300);
-    expect(indexer.stats().frames).toBe(0);
-  });
-
-  it("is let alone where only gaps are to be repaired", async () => {
-    const port = await portRun(2);
-    const { store } = await engine(port);
-    store(1000);
-    const { indexer } = await follow({
-      endpoint: at(port),
-      replayEndpoint: at(port + 1),
-      replay: "gap-only",
-    });
+    const { indexer } = await follow({ endpoint: at(port), replayEndpoint: at(port + 1), ...options });
     await wait(300);
     expect(indexer.stats().frames).toBe(0);
   });

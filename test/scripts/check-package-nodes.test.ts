@@ -44,7 +44,7 @@ describe("the package check's Nodes", () => {
     npmSays("ENOSPC"),
     npmSays("EINTEGRITY"),
     npmSays("E403"),
-    new CheckFailed("/tmp/node-22/bin/node --version\nended with 127\nversion `GLIBC_2.34' not found"),
+    new CheckFailed("node-22/bin/node --version\nended with 127\nversion `GLIBC_2.34' not found"),
   ])("must not be missing for another reason", (failure) => {
     const nodes = found({ "22.x": failure, "24.x": "v24.2.0" });
     expect(reportNodes(nodes)[1]).toBe(

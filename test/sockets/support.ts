@@ -3,8 +3,9 @@ import { createServer, connect as dial, type Socket } from "node:net";
 import { type Diagnostic, Indexer, type SubscribeOptions, type Subscription } from "kvblock";
 import { MODEL, requestOf } from "../../benchmarks/soak/prompts.js";
 import type { ProcessArguments } from "../../benchmarks/soak/publisher-process.js";
-import { PublisherProcess, portPair } from "../../benchmarks/soak/publishers.js";
+import { PublisherProcess } from "../../benchmarks/soak/publishers.js";
 import { closers } from "../events/sockets.js";
+import { portRun } from "../support/ports.js";
 
 export const POD = "10.0.0.7";
 
@@ -17,7 +18,8 @@ export async function engine(options: Partial<ProcessArguments> & { withReplay?:
   replayEndpoint: string;
 }> {
   const { withReplay = true, ...rest } = options;
-  const [events, replay] = await portPair();
+  const events = await portRun(2);
+  const replay = events + 1;
   const publisher = await restart({ events, replay: withReplay ? replay : null, ...rest });
   const at = (port: number): string => `tcp://127.0.0.1:${port}`;
   return { publisher, events, replay, endpoint: at(events), replayEndpoint: at(replay) };
