@@ -8,9 +8,17 @@ import type { Publisher } from "./publisher-state.js";
 /** Pods, models and ranks come from outside: past this many publishers, new ones are skipped and counted. */
 export const MAX_PUBLISHERS = 65_536;
 
+const NONE: readonly Publisher[] = [];
+
+/** A model's publishers, in the order in which they were first heard. */
+interface ModelPublishers {
+  all: Publisher[];
+  readonly byPod: Map<string, Publisher[]>;
+}
+
 export class Publishers {
   readonly #byName = new Map<string, Publisher>();
-  readonly #byModel = new Map<string, Publisher[]>();
+  readonly #byModel = new Map<string, ModelPublishers>();
   readonly #byOwner: (Publisher | undefined)[] = [];
   readonly #freeOwners: number[] = [];
 
@@ -30,9 +38,12 @@ export class Publishers {
   add(publisher: Publisher): void {
     this.#byName.set(nameOf(publisher.pod, publisher.model, publisher.dataParallelRank), publisher);
     this.#byOwner[publisher.owner] = publisher;
-    const ofModel = this.#byModel.get(publisher.model);
-    if (ofModel === undefined) this.#byModel.set(publisher.model, [publisher]);
-    else ofModel.push(publisher);
+    let ofModel = this.#byModel.get(publisher.model);
+    if (ofModel === undefined) this.#byModel.set(publisher.model, (ofModel = { all: [], byPod: new Map() }));
+    ofModel.all.push(publisher);
+    const ranks = ofModel.byPod.get(publisher.pod);
+    if (ranks === undefined) ofModel.byPod.set(publisher.pod, [publisher]);
+    else ranks.push(publisher);
   }
 
   /** Void and forget all ranks of a pod. Returns how many there were. */
@@ -42,9 +53,10 @@ export class Publishers {
       if (publisher.pod !== pod) continue;
       publisher.remove();
       this.#byName.delete(name);
-      const left = this.#byModel.get(publisher.model)!.filter((other) => other !== publisher);
-      if (left.length > 0) this.#byModel.set(publisher.model, left);
-      else this.#byModel.delete(publisher.model);
+      const ofModel = this.#byModel.get(publisher.model)!;
+      ofModel.byPod.delete(pod);
+      ofModel.all = ofModel.all.filter((other) => other.pod !== pod);
+      if (ofModel.all.length === 0) this.#byModel.delete(publisher.model);
       this.#byOwner[publisher.owner] = undefined;
       this.#freeOwners.push(publisher.owner);
       removed++;
@@ -57,7 +69,12 @@ export class Publishers {
   }
 
   ofModel(model: string): readonly Publisher[] {
-    return this.#byModel.get(model) ?? [];
+    return this.#byModel.get(model)?.all ?? NONE;
+  }
+
+  /** The ranks of one pod that serve a model. */
+  ofPod(model: string, pod: string): readonly Publisher[] {
+    return this.#byModel.get(model)?.byPod.get(pod) ?? NONE;
   }
 
   models(): Iterable<string> {

@@ -28,8 +28,7 @@ export function resolveQuery(
   const { model, loraName } = models.resolve(checkName("model", request.model));
   const extras = checkExtras(request, request.loraName ?? loraName, promptTokens);
   const pods = request.pods === undefined ? undefined : uniquePods(request.pods);
-  const known = publishers.ofModel(model);
   const candidates =
-    pods === undefined ? known : pods.flatMap((pod) => known.filter((publisher) => publisher.pod === pod));
+    pods === undefined ? publishers.ofModel(model) : pods.flatMap((pod) => publishers.ofPod(model, pod));
   return { model, ...extras, pods, candidates };
 }

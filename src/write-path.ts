@@ -209,7 +209,7 @@ export class WritePath {
   /** The rank where the batch does not say: 0, but a batch that broke off before saying it may be any known rank's. */
   #rankOfBroken(pod: string, model: string, batch: EventBatch): number | undefined {
     if (batch.failed === null || batch.failed.reason === "trailing-bytes") return 0;
-    const ranks = this.#options.publishers.ofModel(model).filter((publisher) => publisher.pod === pod);
+    const ranks = this.#options.publishers.ofPod(model, pod);
     return ranks.length > 1 ? undefined : (ranks[0]?.dataParallelRank ?? 0);
   }
 
@@ -276,7 +276,7 @@ export class WritePath {
    */
   #rejectUnreadable(frame: KvFrame, pod: string, model: string, batch: EventBatch): undefined {
     this.skip(batch.failed!.reason);
-    const ofPod = this.#options.publishers.ofModel(model).filter((publisher) => publisher.pod === pod);
+    const ofPod = this.#options.publishers.ofPod(model, pod);
     const rank = frame.dataParallelRank;
     const [known] = rank === undefined ? ofPod : ofPod.filter((other) => other.dataParallelRank === rank);
     if (known !== undefined && (rank !== undefined || ofPod.length === 1)) known.markIncomplete();
