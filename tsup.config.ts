@@ -11,6 +11,8 @@ export const entry: Record<string, string> = {
   testing: "src/testing.ts",
   tiktoken: "src/tiktoken.ts",
   prometheus: "src/prometheus.ts",
+  pool: "src/pool.ts",
+  "pool-worker": "src/pool-worker.ts",
   ...Object.fromEntries(rooms.map((room) => [`${room}/index`, `src/${room}/index.ts`])),
 };
 

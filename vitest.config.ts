@@ -9,7 +9,7 @@ export default defineConfig({
     // Tests and the example engine import the package by its name; under test that name means the sources.
     alias: [
       { find: /^kvblock\/(hash|events|tokenize|block-index|score)$/, replacement: src("$1/index.ts") },
-      { find: /^kvblock\/(testing|tiktoken|prometheus)$/, replacement: src("$1.ts") },
+      { find: /^kvblock\/(testing|tiktoken|prometheus|pool|pool-worker)$/, replacement: src("$1.ts") },
       { find: /^kvblock$/, replacement: src("index.ts") },
     ],
   },

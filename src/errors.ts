@@ -15,6 +15,10 @@ export type KvBlockErrorCode =
   | "ERR_KVBLOCK_SUBSCRIBE" // a socket that cannot be opened, zeromq missing or unloadable
   | "ERR_KVBLOCK_TOKENIZE" // no tokenizer for a model, a broken tokenizer.json or chat template
   | "ERR_KVBLOCK_INPUT" // a request body that names nothing to score
+  | "ERR_KVBLOCK_BUSY" // more waits for a worker thread, or a remote tokenizer, than was allowed
+  | "ERR_KVBLOCK_TIMEOUT" // a worker thread, or a remote tokenizer, took longer than was allowed
+  | "ERR_KVBLOCK_WORKER" // worker threads died of a request, or none can be started
+  | "ERR_KVBLOCK_REMOTE" // a remote tokenizer gave no answer, or one without tokens
   | "ERR_KVBLOCK_CLOSED"; // used after close()
 
 /** What this library throws, except for a caller's mistakes (`TypeError`, `RangeError`). */

@@ -11,9 +11,11 @@ export type {
   PodExplanation,
   RequestExtra,
 } from "./explanation.js";
+export type { HashedPrompt, HashPlan, PromptHasher } from "./hash-plan.js";
 export { Indexer } from "./indexer.js";
 export { formatMetricsBeat } from "./metrics.js";
 export type { HashOptions, IndexerOptions, LoraOptions, ModelOptions, TokenizerSource } from "./options.js";
+export type { KeyedRequest } from "./query-keys.js";
 export type { IndexerReport } from "./report.js";
 export type { SubscribeOptions, Subscription } from "./subscription.js";
 export type {

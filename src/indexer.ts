@@ -5,6 +5,7 @@
  */
 import type { Explanation } from "./explanation.js";
 import { loadHashing } from "./hash/index.js";
+import type { HashedPrompt, HashPlan } from "./hash-plan.js";
 import { type ChainRoot, KeyClasses } from "./key-classes.js";
 import { KvBlockIndexer } from "./kv-block-indexer.js";
 import { checkIndexerOptions, exactHashes, type IndexerOptions } from "./options.js";
@@ -52,6 +53,18 @@ export interface Indexer extends AsyncDisposable {
    * @throws TypeError, RangeError for the arguments; KvBlockError `ERR_KVBLOCK_CLOSED`
    */
   scoreTokens(tokens: TokenIds, request: ScoreRequest): PodScores;
+  /**
+   * What {@link scoreTokens} would hash of a prompt, as plain data, for hosts that hash in threads of their own or of a
+   * pool (`pool.hashPrompt`). Good for the moment: what pods announce meanwhile may ask for other keys.
+   * @throws TypeError, RangeError for the arguments; KvBlockError `ERR_KVBLOCK_CLOSED`
+   */
+  hashPlan(promptTokens: number, request: ScoreRequest): HashPlan;
+  /**
+   * {@link scoreTokens} of a prompt whose keys were made elsewhere. Synchronous; it hashes what the keys lack.
+   * @throws TypeError, RangeError for the arguments, or if the prompt was hashed with another adapter, salt or items;
+   *   KvBlockError `ERR_KVBLOCK_CLOSED`
+   */
+  scoreKeys(prompt: HashedPrompt, request: ScoreRequest): PodScores;
   /**
    * Why each pod matches as much of a tokenized prompt as {@link scoreTokens} says, and no more: the first block that is
    * not matched, and the reason. Plain JSON without token ids. For people and logs, not for routing: it hashes the

@@ -17,7 +17,15 @@ export interface Hashed {
   readonly root: ChainRoot;
 }
 
+/** What a class is made of, as plain data: another thread can make the same. */
+export type KeyRecipe =
+  | readonly [kind: "exact", ...Parameters<KeyClasses["exact"]>]
+  | readonly [kind: "tokens", ...Parameters<KeyClasses["tokens"]>];
+
 export interface KeyClass {
+  /** Of two classes of one {@link KeyClasses}, never the same. */
+  readonly name: string;
+  readonly recipe: KeyRecipe;
   readonly chain: BlockChain;
   /** The engine's algorithm; null for own keys (`tokens` mode). */
   readonly algorithm: HashAlgorithm | null;
@@ -33,11 +41,22 @@ export interface KeyClass {
 export class KeyClasses {
   readonly #hashing: Hashing;
   /** One for all chains of own keys, so that a publisher's keys stay good while its class is still being learned. */
-  readonly #chainKey: Uint8Array = crypto.getRandomValues(new Uint8Array(8));
+  readonly chainKey: Uint8Array;
   readonly #classes = new Map<string, KeyClass>();
 
-  constructor(hashing: Hashing) {
+  constructor(hashing: Hashing, chainKey: Uint8Array = crypto.getRandomValues(new Uint8Array(8))) {
     this.#hashing = hashing;
+    this.chainKey = chainKey;
+  }
+
+  /** The class of a recipe, which may be another thread's. */
+  of(recipe: KeyRecipe): KeyClass {
+    if (recipe[0] === "tokens") {
+      const [, ...parts] = recipe;
+      return this.tokens(...parts);
+    }
+    const [, ...parts] = recipe;
+    return this.exact(...parts);
   }
 
   exact(
@@ -50,6 +69,8 @@ export class KeyClasses {
     const { algorithm, root } = hashed;
     const name = `${algorithm} ${rootName(root)} ${blockSize} ${hashBlockSize} ${era} ${loraAs}`;
     return this.#intern(name, () => ({
+      name,
+      recipe: ["exact", hashed, blockSize, hashBlockSize, era, loraAs],
       chain: this.hasher(hashed, blockSize, hashBlockSize),
       algorithm,
       era,
@@ -61,7 +82,9 @@ export class KeyClasses {
   tokens(blockSize: number, era: ExtraKeysEra, loraAs: "name" | "id", tellsExtraKeys: boolean): KeyClass {
     const name = `tokens ${blockSize} ${era} ${loraAs} ${tellsExtraKeys}`;
     return this.#intern(name, () => ({
-      chain: this.#hashing.tokenChain({ blockSize, key: this.#chainKey }),
+      name,
+      recipe: ["tokens", blockSize, era, loraAs, tellsExtraKeys],
+      chain: this.#hashing.tokenChain({ blockSize, key: this.chainKey }),
       algorithm: null,
       era,
       loraAs,

@@ -8,6 +8,7 @@ import { Diagnostics } from "./diagnostics.js";
 import { checkOptions, KvBlockError } from "./errors.js";
 import { Explainer } from "./explainer.js";
 import type { Explanation } from "./explanation.js";
+import type { HashedPrompt, HashPlan, PromptHasher } from "./hash-plan.js";
 import type { Indexer } from "./indexer.js";
 import { ingest } from "./ingest.js";
 import type { KeyClasses } from "./key-classes.js";
@@ -20,7 +21,7 @@ import { ReadPath } from "./read-path.js";
 import { RecentRemovals } from "./recent-removals.js";
 import { ReplayFeeds } from "./replay-feeds.js";
 import { type IndexerReport, Reporter } from "./report.js";
-import { SCORE_OPTIONS } from "./score-arguments.js";
+import { checkHashed, checkTokens, SCORE_OPTIONS, uniquePods } from "./score-arguments.js";
 import type { SubscribeOptions, Subscription } from "./subscription.js";
 import { Subscriptions } from "./subscriptions.js";
 import { CHAT_OPTIONS, ENCODE_OPTIONS, Tokenizers } from "./tokenizers.js";
@@ -39,6 +40,9 @@ import type {
 import { memoryLimit } from "./write-findings.js";
 import { WritePath } from "./write-path.js";
 
+/** Tokens of a prompt that is sooner hashed here: below, the way to a thread and back costs as much. */
+const HASHED_IN_POOL = 16_384;
+
 export class KvBlockIndexer implements Indexer {
   readonly #index: BlockIndex;
   readonly #publishers = new Publishers();
@@ -50,6 +54,7 @@ export class KvBlockIndexer implements Indexer {
   readonly #explainer: Explainer;
   readonly #reporter: Reporter;
   readonly #subscriptions: Subscriptions;
+  readonly #pool: PromptHasher | undefined;
   readonly #applying = new Set<Promise<void>>();
   readonly #stopwatch = (): number => performance.now();
   /** Dropped entries that were told. */
@@ -92,6 +97,7 @@ export class KvBlockIndexer implements Indexer {
       stopwatch: this.#stopwatch,
     });
     const watch = new LookupWatch({ publishers, models, diagnostics, writePath, clock });
+    this.#pool = options.pool;
     this.#index = index;
     this.#watch = watch;
     this.#diagnostics = diagnostics;
@@ -102,6 +108,7 @@ export class KvBlockIndexer implements Indexer {
       publishers,
       diagnostics,
       walk,
+      chainKey: classes.chainKey,
       tierWeights,
       clock,
       stopwatch: this.#stopwatch,
@@ -172,7 +179,7 @@ export class KvBlockIndexer implements Indexer {
     checkOptions("request", request, [...SCORE_OPTIONS, ...ENCODE_OPTIONS]);
     const { addSpecialTokens, signal, ...score } = request;
     const tokens = await this.tokenizePrompt(prompt, { model: request.model, addSpecialTokens, signal });
-    return this.scoreTokens(tokens, score);
+    return this.#scoreElsewhere(tokens, score, signal);
   }
 
   async scoreChat(messages: readonly ChatMessage[], request: ScoreRequest & ChatOptions): Promise<PodScores> {
@@ -180,7 +187,32 @@ export class KvBlockIndexer implements Indexer {
     checkOptions("request", request, [...SCORE_OPTIONS, ...CHAT_OPTIONS]);
     const { model, pods, loraName, cacheSalt, multimodal, ...chat } = request;
     const tokens = await this.tokenizeChat(messages, { model, ...chat });
-    return this.scoreTokens(tokens, { model, pods, loraName, cacheSalt, multimodal });
+    return this.#scoreElsewhere(tokens, { model, pods, loraName, cacheSalt, multimodal }, chat.signal);
+  }
+
+  hashPlan(promptTokens: number, request: ScoreRequest): HashPlan {
+    this.#checkOpen();
+    return this.#readPath.plan(promptTokens, request);
+  }
+
+  scoreKeys(prompt: HashedPrompt, request: ScoreRequest): PodScores {
+    this.#checkOpen();
+    checkHashed(prompt);
+    return this.#readPath.score(prompt.tokens, request, prompt);
+  }
+
+  /** Long prompts are hashed in the pool, if there is one. */
+  async #scoreElsewhere(
+    tokens: TokenIds,
+    { pods, ...rest }: ScoreRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<PodScores> {
+    // Read twice, and an iterable may be read once.
+    const request = { ...rest, pods: pods === undefined ? undefined : uniquePods(pods) };
+    if (this.#pool === undefined || tokens.length < HASHED_IN_POOL) return this.scoreTokens(tokens, request);
+    const plan = this.hashPlan(tokens.length, request);
+    if (plan.lists.length === 0) return this.scoreTokens(tokens, request);
+    return this.scoreKeys(await this.#pool.hashPrompt(checkTokens(tokens), plan, { signal }), request);
   }
 
   tokenizePrompt(prompt: string, request: { model: string } & EncodeOptions): Promise<TokenIds> {
@@ -215,7 +247,7 @@ export class KvBlockIndexer implements Indexer {
     this.#noteMemory();
     this.#watch.review();
     this.#subscriptions.review();
-    return this.#diagnostics.list();
+    return [...this.#diagnostics.list(), ...(this.#pool?.diagnose() ?? [])];
   }
 
   removePod(pod: string): boolean {

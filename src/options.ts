@@ -5,6 +5,7 @@
 import { DEFAULT_TIER_WEIGHTS } from "./block-index/index.js";
 import { checkInteger, checkName, checkOneOf, checkOptions, rangeMistake, typeMistake } from "./errors.js";
 import { HASH_ALGORITHMS } from "./hash/index.js";
+import type { PromptHasher } from "./hash-plan.js";
 import type { Diagnostic, HashAlgorithm, Tokenizer } from "./types.js";
 
 /**
@@ -58,6 +59,11 @@ export interface IndexerOptions {
   models?: Readonly<Record<string, ModelOptions>> | undefined;
   /** Tokenizers by model name, or a function that finds one. Needed by `scorePrompt` and `scoreChat` only. */
   tokenizers?: TokenizerSource | undefined;
+  /**
+   * Where `scorePrompt` and `scoreChat` hash long prompts: a pool of `kvblock/pool`. Absent: on the calling thread. Not
+   * closed with the indexer.
+   */
+  pool?: PromptHasher | undefined;
   /** Worth of a matched block by tier. Default gpu 1, cpu 0.8, disk 0.6, storage 0.5. */
   tierWeights?: Readonly<Record<string, number>> | undefined;
   /** Bound of everything the index keeps. Default 256 MiB, at least 1 MiB. */
@@ -83,6 +89,7 @@ export function checkIndexerOptions(options: IndexerOptions): void {
     "hash",
     "models",
     "tokenizers",
+    "pool",
     "tierWeights",
     "memoryLimitBytes",
     "maxFrameBytes",
@@ -97,6 +104,8 @@ export function checkIndexerOptions(options: IndexerOptions): void {
   if (options.clock !== undefined) checkFunction("clock", options.clock);
   if (options.tokenizers !== undefined && typeof options.tokenizers !== "function")
     checkRecord("tokenizers", options.tokenizers, "record or function");
+  if (options.pool !== undefined && typeof options.pool?.hashPrompt !== "function")
+    throw typeMistake("pool", "a pool of createWorkerPool", options.pool);
   if (options.tierWeights !== undefined) checkRecord("tierWeights", options.tierWeights);
   for (const [tier, weight] of Object.entries(options.tierWeights ?? {}))
     if (typeof weight !== "number" || !(weight >= 0 && weight <= 1))

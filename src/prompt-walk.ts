@@ -7,6 +7,7 @@
  * @module
  */
 import { type BlockIndex, OTHER_TIER_WEIGHT, type Tiers } from "./block-index/index.js";
+import type { HashedPrompt, HashPlan } from "./hash-plan.js";
 import type { KeyClass } from "./key-classes.js";
 import type { Models } from "./models.js";
 import type { Publisher } from "./publisher-state.js";
@@ -47,26 +48,32 @@ export class PromptWalk {
   /**
    * What each candidate matched, class by class. Those whose keys cannot be told are left out.
    * @param warm - whether what is met counts as asked for
+   * @param hashed - keys of the prompt, where they were made elsewhere; what they lack is hashed here
    */
-  match(tokens: Uint32Array, query: Query, warm: boolean): Map<Publisher, Found> {
+  match(
+    tokens: Uint32Array,
+    query: Query,
+    warm: boolean,
+    hashed: HashedPrompt["lists"] = [],
+  ): Map<Publisher, Found> {
     const matches = new Map<Publisher, Found>();
-    const byClass = new Map<KeyClass, Publisher[]>();
-    for (const publisher of query.candidates) {
-      const { keyClass } = publisher;
-      if (keyClass === undefined || !canTell(keyClass, query)) continue;
-      const peers = byClass.get(keyClass);
-      if (peers === undefined) byClass.set(keyClass, [publisher]);
-      else peers.push(publisher);
-    }
-    for (const [keyClass, peers] of byClass) {
+    for (const [keyClass, peers] of byKeyClass(query)) {
       for (const era of erasOf(keyClass, query)) {
-        const found = this.#walk(tokens, query, keyClass, era, peers, warm);
+        const ready = hashed.find((list) => list.name === keyClass.name && list.era === era);
+        const found = this.#walk(tokens, query, keyClass, era, peers, warm, ready?.keys);
         for (const [i, publisher] of peers.entries())
           if (found[i]!.blocks >= (matches.get(publisher)?.match.blocks ?? 0))
             matches.set(publisher, { match: found[i]!, era });
       }
     }
     return matches;
+  }
+
+  /** What {@link match} would hash of a prompt that is held whole. */
+  lists(query: Query): HashPlan["lists"] {
+    return Array.from(byKeyClass(query).keys(), (keyClass) =>
+      erasOf(keyClass, query).map((era) => ({ name: keyClass.name, recipe: keyClass.recipe, era })),
+    ).flat();
   }
 
   /** Keys of a prompt's first blocks, as pairs `[hi, lo]`; undefined where they cannot be told. */
@@ -94,6 +101,7 @@ export class PromptWalk {
     era: ExtraKeysEra,
     peers: readonly Publisher[],
     warm: boolean,
+    ready: Uint32Array | undefined,
   ): readonly Match[] {
     const { chain } = keyClass;
     const { blockSize } = chain;
@@ -106,6 +114,10 @@ export class PromptWalk {
     }));
     const weights = tiers.names.map((name) => weightOf(tierWeights, name));
     const matches = this.#scorer.begin(candidates, weights);
+    if (ready !== undefined) {
+      index.lookup(ready, this.#scorer, 0, warm);
+      return matches;
+    }
     const usable = usableBlocks(tokens.length, blockSize);
     const extraKeys = this.#extraKeys(tokens, query, keyClass, era);
     if (extraKeys === "unknown") return matches;
@@ -136,6 +148,19 @@ export class PromptWalk {
     const { loras } = this.#options.models.settings(query.model);
     return queryKeys(query, tokens.length, keyClass, era, loras);
   }
+}
+
+/** The candidates whose keys can be told, by class. */
+function byKeyClass(query: Query): Map<KeyClass, Publisher[]> {
+  const byClass = new Map<KeyClass, Publisher[]>();
+  for (const publisher of query.candidates) {
+    const { keyClass } = publisher;
+    if (keyClass === undefined || !canTell(keyClass, query)) continue;
+    const peers = byClass.get(keyClass);
+    if (peers === undefined) byClass.set(keyClass, [publisher]);
+    else peers.push(publisher);
+  }
+  return byClass;
 }
 
 /** The engine always computes the last token itself, so the block that it would complete cannot be reused. */

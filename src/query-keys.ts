@@ -62,3 +62,16 @@ export function queryKeys(
     era,
   );
 }
+
+/** Whether two requests hash the same beside their tokens. */
+export function isAlike(a: KeyedRequest, b: KeyedRequest): boolean {
+  return (
+    a.loraName === b.loraName &&
+    a.cacheSalt === b.cacheSalt &&
+    a.multimodal.length === b.multimodal.length &&
+    a.multimodal.every(({ id, offset, length }, i) => {
+      const other = b.multimodal[i]!;
+      return other.id === id && other.offset === offset && other.length === length;
+    })
+  );
+}

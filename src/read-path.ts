@@ -4,13 +4,15 @@
  */
 import type { Tiers } from "./block-index/index.js";
 import type { Diagnostics } from "./diagnostics.js";
-import { checkInteger, checkName, checkOptions } from "./errors.js";
+import { checkInteger, checkName, checkOptions, rangeMistake } from "./errors.js";
+import type { HashedPrompt, HashPlan } from "./hash-plan.js";
 import { LatencyHistogram } from "./metrics.js";
 import type { Models } from "./models.js";
 import { type PromptWalk, weightOf } from "./prompt-walk.js";
 import type { Publisher } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
 import { type Query, resolveQuery } from "./query.js";
+import { isAlike } from "./query-keys.js";
 import { type Match, podScores } from "./score/index.js";
 import { checkTokens } from "./score-arguments.js";
 import type { PodScore, PodScores, ScoreRequest, TokenIds, Usage } from "./types.js";
@@ -21,6 +23,8 @@ export interface ReadPathOptions {
   readonly publishers: Publishers;
   readonly diagnostics: Diagnostics;
   readonly walk: PromptWalk;
+  /** Of own keys. */
+  readonly chainKey: Uint8Array;
   readonly tierWeights: Readonly<Record<string, number>>;
   readonly clock: () => number;
   /** A monotonic clock in milliseconds, for the latency of lookups. */
@@ -44,15 +48,30 @@ export class ReadPath {
     this.#options = options;
   }
 
-  /** @throws TypeError or RangeError for a mistake in the arguments, and nothing else */
-  score(tokens: TokenIds, request: ScoreRequest): PodScores {
+  /** What {@link score} would hash. @throws TypeError or RangeError for a mistake in the arguments */
+  plan(promptTokens: number, request: ScoreRequest): HashPlan {
+    checkInteger("promptTokens", promptTokens, 0);
+    const { models, publishers, walk, chainKey } = this.#options;
+    const query = resolveQuery(request, promptTokens, models, publishers);
+    const { model, loraName, cacheSalt, multimodal } = query;
+    const lora = loraName === undefined ? undefined : models.settings(model).loras.get(loraName);
+    return { request: { loraName, cacheSalt, multimodal }, lora, chainKey, lists: walk.lists(query) };
+  }
+
+  /**
+   * @param hashed - the prompt's keys, where they were made elsewhere
+   * @throws TypeError or RangeError for a mistake in the arguments, and nothing else
+   */
+  score(tokens: TokenIds, request: ScoreRequest, hashed?: HashedPrompt): PodScores {
     const started = this.#options.stopwatch();
     const ids = checkTokens(tokens);
     const { models, publishers, walk } = this.#options;
     const query = resolveQuery(request, ids.length, models, publishers);
+    if (hashed !== undefined && !isAlike(hashed.request, query))
+      throw rangeMistake("request", "the adapter, salt and items that the prompt was hashed with", request);
     this.#options.onPrompt(query, ids);
     const matches = new Map<Publisher, Match>();
-    for (const [publisher, { match }] of walk.match(ids, query, true)) {
+    for (const [publisher, { match }] of walk.match(ids, query, true, hashed?.lists)) {
       if (publisher.settings.drafting) dropLastBlock(match);
       matches.set(publisher, match);
     }

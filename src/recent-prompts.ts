@@ -7,7 +7,7 @@
  */
 import type { KeyClass } from "./key-classes.js";
 import type { ModelRequest } from "./prompt-walk.js";
-import type { KeyedRequest } from "./query-keys.js";
+import { isAlike } from "./query-keys.js";
 
 /** A prompt as it was scored. */
 export interface RecentPrompt extends ModelRequest {
@@ -149,16 +149,4 @@ export function isSame(a: Uint32Array, b: Uint32Array): boolean {
   // From the end: prompts of one system prompt differ there.
   for (let i = a.length - 1; i >= 0; i--) if (a[i] !== b[i]) return false;
   return true;
-}
-
-function isAlike(a: KeyedRequest, b: KeyedRequest): boolean {
-  return (
-    a.loraName === b.loraName &&
-    a.cacheSalt === b.cacheSalt &&
-    a.multimodal.length === b.multimodal.length &&
-    a.multimodal.every(({ id, offset, length }, i) => {
-      const other = b.multimodal[i]!;
-      return other.id === id && other.offset === offset && other.length === length;
-    })
-  );
 }

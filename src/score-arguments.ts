@@ -4,6 +4,7 @@
  */
 import { checkName, rangeMistake, typeMistake } from "./errors.js";
 import { blockExtraKeys } from "./hash/index.js";
+import type { HashedPrompt } from "./hash-plan.js";
 import type { KeyedRequest } from "./query-keys.js";
 import type { ScoreRequest, TokenIds } from "./types.js";
 
@@ -24,6 +25,17 @@ export function checkTokens(tokens: TokenIds): Uint32Array {
       throw new RangeError(`"tokens[${i}]" expected integer 0 … ${U32_MAX}, got another number`);
   }
   return Uint32Array.from(tokens as number[]);
+}
+
+/** @throws TypeError if it is no prompt with keys; messages never show the ids */
+export function checkHashed(prompt: HashedPrompt): void {
+  if (typeof prompt !== "object" || prompt === null || !(prompt.tokens instanceof Uint32Array))
+    throw typeMistake("prompt", "a hashed prompt", prompt);
+  if (!Array.isArray(prompt.lists))
+    throw typeMistake("prompt.lists", "an array of lists of keys", prompt.lists);
+  for (const [i, { keys }] of prompt.lists.entries())
+    if (!(keys instanceof Uint32Array) || keys.length % 2 !== 0)
+      throw typeMistake(`prompt.lists[${i}].keys`, "Uint32Array of pairs", keys);
 }
 
 /** The candidates, each once. @throws TypeError if not an iterable of names, RangeError for an empty one */

@@ -233,6 +233,8 @@ export type DiagnosticCode =
   | "memory-limit"
   | "token-count-mismatch"
   | "tokenizer-missing"
+  | "workers-unavailable"
+  | "worker-died"
   | "subscription-failed";
 
 /** One finding: what is wrong, where, on what evidence, and what to do. Plain JSON, without prompts or token ids. */

@@ -13,7 +13,7 @@ import { entry, rooms as publicRooms } from "../tsup.config.js";
 
 const root = join(import.meta.dirname, "..");
 /** Rooms without a subpath of their own: used by the paths that join rooms, not by users. */
-const internalRooms = ["publisher"];
+const internalRooms = ["publisher", "threads"];
 const rooms = [...publicRooms, ...internalRooms];
 /** What a room may not reach for: it arrives as an option instead. */
 const worldly = ["process", "Date", "performance", "console", "setInterval", "setTimeout", "fetch"];
@@ -23,6 +23,7 @@ const exceptions: Readonly<Record<string, readonly string[]>> = {
   "src/events/subscriber.ts": worldly, // stamps each frame with the time of its arrival
   "src/events/endpoint-line.ts": ["setTimeout"], // reconnects a socket
   "src/events/replay-turns.ts": ["setTimeout"], // spreads what routers ask of one engine
+  "src/threads/thread.ts": ["setTimeout"], // ends a thread that is late
   "src/tokenize/chat-renderer.ts": ["Date"], // a chat template may print today's date
 };
 /** Node's own modules that are a part of the design, and so named in one file too; `node:fs` and the like are not. */
@@ -63,6 +64,20 @@ function target(file: SourceFile, specifier: string): string | undefined {
   return relative(root, join(root, dirname(file.path), specifier))
     .replaceAll("\\", "/")
     .replace(/\.js$/, ".ts");
+}
+
+/** Files of ours that it loads: type-only imports are gone by then. */
+function importedAtRunTime(file: SourceFile): string[] {
+  const { statements } = ts.createSourceFile(file.path, file.text, ts.ScriptTarget.Latest, true);
+  return statements.flatMap((statement) => {
+    if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return [];
+    const isType = ts.isExportDeclaration(statement)
+      ? statement.isTypeOnly
+      : statement.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword;
+    const specifier = statement.moduleSpecifier;
+    if (isType || specifier === undefined || !ts.isStringLiteral(specifier)) return [];
+    return target(file, specifier.text) ?? [];
+  });
 }
 
 /** `@scope/name/sub` → `@scope/name`; `node:fs/promises` → `node:fs`. */
@@ -123,6 +138,14 @@ describe("layout", () => {
           .map((path) => `${file.path} imports ${path}`),
       );
     expect(strays).toEqual([]);
+  });
+
+  it("keeps zeromq out of worker threads: one that ends with an open socket ends the process", () => {
+    const reached = new Set(["src/pool-worker.ts"]);
+    for (const path of reached) for (const next of importedAtRunTime(read(path))) reached.add(next);
+    expect(reached.size).toBeGreaterThan(20);
+    expect([...reached].filter((path) => read(path).imports.includes("zeromq"))).toEqual([]);
+    expect([...reached].filter((path) => path.startsWith("src/events/"))).toEqual([]);
   });
 
   it("lets the vocabulary import nothing", () => {

@@ -76,6 +76,9 @@ function checkPackage(): void {
     return onEach(compilers, (tsc) => run(consumer, process.execPath, tsc.path, "-p", "tsconfig.json"));
   });
   step("the consumer runs", () => onEach(runtimes, (node) => run(consumer, node.path, "built/use.js")));
+  step("a pool of worker threads tokenizes and hashes, and keeps no process alive", () =>
+    onEach(runtimes, (node) => run(consumer, node.path, "built/pool.js")),
+  );
   step("subscribe without zeromq names the fix", () =>
     onEach(runtimes, (node) => run(consumer, node.path, "built/without-zeromq.js")),
   );

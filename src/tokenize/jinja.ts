@@ -6,7 +6,6 @@
  * @module
  */
 import * as jinja from "@huggingface/jinja";
-import { PythonFloat } from "./python-json.js";
 import type { RuntimeValue } from "./python-values.js";
 
 /** A node of a template's syntax tree. */
@@ -67,7 +66,7 @@ const AnyValue = Object.getPrototypeOf(StringValue) as Constructor;
  */
 export function toValue(value: unknown): Value {
   if (value instanceof AnyValue) return value;
-  if (value instanceof PythonFloat) return new FloatValue(value.value);
+  if (value instanceof Number) return new FloatValue(Number(value));
   if (value === undefined) return new UndefinedValue(undefined);
   if (value === null) return new NullValue(null);
   if (typeof value === "string") return new StringValue(value);

@@ -7,14 +7,11 @@
  * @module
  */
 
-/** A Python float whose value is a whole number, which a JavaScript number cannot tell from an int. */
-export class PythonFloat {
-  readonly value: number;
-
-  constructor(value: number) {
-    this.value = value;
-  }
-}
+/**
+ * A Python float whose value is a whole number, which a JavaScript number cannot tell from an int: a boxed number, since
+ * that is what a structured clone leaves of it on its way to a worker thread.
+ */
+export class PythonFloat extends Number {}
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/y;
 const CONSTANTS: readonly (readonly [string, unknown])[] = [

@@ -1,0 +1,278 @@
+/**
+ * A fixed number of worker threads and the tasks that wait for one.
+ *
+ * A thread is at one task at a time, so that ending a thread that is late costs nobody else's task. A task whose thread
+ * died is given to another once: a second death is its own doing.
+ * @module
+ */
+import type { Worker } from "node:worker_threads";
+import { KvBlockError } from "../errors.js";
+import { type Pending, pend, type Task } from "./pending.js";
+import { Thread } from "./thread.js";
+
+export interface ThreadPoolOptions {
+  readonly size: number;
+  /** Tasks that may wait for a thread. */
+  readonly maxQueued: number;
+  /** @throws whatever keeps a thread from being made */
+  readonly spawn: () => Worker;
+  /** A thread ended by itself. */
+  readonly onDied: (why: Error) => void;
+  /** There is no thread left, and none can be started. */
+  readonly onUnavailable: (why: Error) => void;
+}
+
+export interface ThreadPoolStats {
+  readonly threads: number;
+  readonly busy: number;
+  readonly queued: number;
+  /** Threads that ended by themselves. */
+  readonly died: number;
+  /** Tasks given to a second thread. */
+  readonly retried: number;
+  /** Tasks that ran for longer than they may; their threads were ended. */
+  readonly timedOut: number;
+}
+
+/** Starts that may fail in a row. */
+const MAX_FAILED_STARTS = 3;
+/** Threads that may die of one task, or while they are at it: with the last, it is given up. */
+const LIVES = 2;
+
+export class ThreadPool {
+  readonly #options: ThreadPoolOptions;
+  readonly #threads = new Set<Thread>();
+  #queue = new Set<Pending>();
+  /** What every thread does first, also those to come. */
+  readonly #setups = new Set<unknown>();
+  /** Threads that were not heard of yet. */
+  readonly #starting = new Set<Thread>();
+  /** Those that are not up. */
+  readonly #starts = new Map<Thread, (error: Error | undefined) => void>();
+  #failedStarts = 0;
+  #unavailable: Error | undefined;
+  #closed = false;
+  readonly #counts = { died: 0, retried: 0, timedOut: 0 };
+
+  constructor(options: ThreadPoolOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the threads are up, or it is known that none can be started. */
+  async start(): Promise<void> {
+    const { size } = this.#options;
+    const errors = await Promise.all(Array.from({ length: size }, () => this.#startOne()));
+    const failed = errors.filter((error) => error !== undefined);
+    if (failed.length > 0 && failed.length === size) this.#giveUp(failed[0]!);
+    else for (const _ of failed) this.#replace();
+  }
+
+  /** Whether tasks can be run, or could be if it were not closed. */
+  get isAvailable(): boolean {
+    return this.#options.size > 0 && this.#unavailable === undefined;
+  }
+
+  get stats(): ThreadPoolStats {
+    const threads = [...this.#threads];
+    const busy = threads.filter(({ up, isFree }) => up && !isFree).length;
+    return { threads: threads.length, busy, queued: this.#queue.size, ...this.#counts };
+  }
+
+  /**
+   * Run a task on a thread that is free, or queue it.
+   * @throws KvBlockError `ERR_KVBLOCK_BUSY` if too many wait, `ERR_KVBLOCK_TIMEOUT` if it ran for too long,
+   *   `ERR_KVBLOCK_WORKER` if threads died of it or none can be started, `ERR_KVBLOCK_CLOSED`; the signal's reason; what
+   *   the thread throws
+   */
+  async run<T>({ message, deadlineMs, signal }: Task): Promise<T> {
+    signal?.throwIfAborted();
+    this.#checkUsable();
+    const { maxQueued } = this.#options;
+    const isFree = this.#queue.size === 0 && this.#freeThread() !== undefined;
+    if (!isFree && this.#queue.size >= maxQueued)
+      throw new KvBlockError("ERR_KVBLOCK_BUSY", `${maxQueued} tasks wait for a worker thread already`);
+    const place = (pending: Pending): void => {
+      this.#queue.add(pending);
+      this.#dispatch();
+    };
+    return pend<T>({ message, deadlineMs, signal }, LIVES, place, (pending) => this.#queue.delete(pending));
+  }
+
+  /**
+   * Run something on every thread, and on those to come before anything else.
+   * @throws what the first thread throws; then no thread to come does it
+   */
+  async setUp(message: unknown): Promise<void> {
+    this.#checkUsable();
+    this.#setups.add(message);
+    // A thread that has not begun does it of itself.
+    const begun = [...this.#threads].filter((thread) => thread.begun);
+    const ends = await Promise.allSettled(begun.map((thread) => this.#runOn(thread, message)));
+    if (ends.some(({ status }) => status === "fulfilled")) return;
+    this.#setups.delete(message);
+    throw (ends[0] as PromiseRejectedResult | undefined)?.reason ?? this.#dead(undefined);
+  }
+
+  /** End every thread; what was under way is rejected. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const pending of this.#queue) pending.reject(closedError());
+    await Promise.all(Array.from(this.#threads, (thread) => thread.end()));
+  }
+
+  #checkUsable(): void {
+    if (this.#closed) throw closedError();
+    if (this.#unavailable !== undefined) throw this.#dead(this.#unavailable);
+  }
+
+  #runOn(thread: Thread, message: unknown): Promise<void> {
+    // Not given to another thread: each does it anyway.
+    return pend({ message, deadlineMs: Number.POSITIVE_INFINITY }, 1, (pending) => {
+      thread.own.push(pending);
+      this.#feed(thread);
+    });
+  }
+
+  #startOne(): Promise<Error | undefined> {
+    return new Promise((resolve) => {
+      let thread: Thread;
+      try {
+        thread = new Thread(this.#options.spawn(), {
+          free: (free) => this.#feed(free),
+          gone: (gone, at, error) => this.#lost(gone, at, error),
+          late: (pending) => this.#late(pending),
+        });
+      } catch (error) {
+        this.#failedStarts++;
+        resolve(error as Error);
+        return;
+      }
+      this.#threads.add(thread);
+      this.#starting.add(thread);
+      this.#starts.set(thread, resolve);
+    });
+  }
+
+  /** Give a thread its next call. */
+  #feed(thread: Thread): void {
+    if (!thread.isFree) return;
+    if (this.#starting.has(thread)) {
+      this.#begin(thread);
+      return;
+    }
+    const own = thread.own.shift();
+    if (own !== undefined) this.#call(thread, own);
+    else if (thread.up) this.#dispatch();
+  }
+
+  /** It is there: let it do what all do first, and then take tasks. */
+  #begin(thread: Thread): void {
+    this.#starting.delete(thread);
+    const setups = Array.from(this.#setups, (message) => this.#runOn(thread, message));
+    Promise.all(setups).then(
+      () => {
+        thread.up = true;
+        this.#failedStarts = 0;
+        this.#started(thread, undefined);
+        this.#feed(thread);
+      },
+      (error: Error) => void thread.end(error),
+    );
+  }
+
+  #started(thread: Thread, error: Error | undefined): void {
+    this.#starts.get(thread)?.(error);
+    this.#starts.delete(thread);
+  }
+
+  #freeThread(): Thread | undefined {
+    for (const thread of this.#threads)
+      if (thread.up && thread.isFree && thread.own.length === 0) return thread;
+    return undefined;
+  }
+
+  #dispatch(): void {
+    for (const pending of this.#queue) {
+      const thread = this.#freeThread();
+      if (thread === undefined) return;
+      this.#queue.delete(pending);
+      this.#call(thread, pending);
+    }
+  }
+
+  #call(thread: Thread, pending: Pending): void {
+    try {
+      thread.call(pending);
+    } catch (cause) {
+      pending.reject(
+        new KvBlockError("ERR_KVBLOCK_INPUT", "this cannot be sent to a worker thread: it is no plain data", {
+          cause,
+        }),
+      );
+      queueMicrotask(() => this.#feed(thread));
+    }
+  }
+
+  #late(pending: Pending): void {
+    this.#counts.timedOut++;
+    pending.reject(
+      new KvBlockError(
+        "ERR_KVBLOCK_TIMEOUT",
+        `a worker thread took more than ${pending.deadlineMs} ms for this`,
+      ),
+    );
+  }
+
+  #lost(thread: Thread, at: Pending | undefined, error: Error): void {
+    this.#threads.delete(thread);
+    this.#starting.delete(thread);
+    const why = this.#closed ? closedError() : this.#dead(error);
+    for (const pending of thread.own) pending.reject(why);
+    if (at !== undefined && !at.settled) {
+      if (this.#closed || --at.lives <= 0) at.reject(why);
+      else {
+        this.#counts.retried++;
+        this.#queue = new Set([at, ...this.#queue]);
+      }
+    }
+    if (thread.up && !thread.isEnded) {
+      this.#counts.died++;
+      this.#options.onDied(error);
+    }
+    if (thread.up) this.#replace();
+    else {
+      this.#failedStarts++;
+      this.#started(thread, error);
+    }
+  }
+
+  #replace(): void {
+    if (this.#closed) return;
+    void this.#startOne().then((error) => {
+      if (error === undefined || this.#closed) return;
+      if (this.#failedStarts < MAX_FAILED_STARTS) this.#replace();
+      else if (this.#threads.size === 0) this.#giveUp(error);
+    });
+  }
+
+  #giveUp(error: Error): void {
+    if (this.#closed || this.#unavailable !== undefined) return;
+    this.#unavailable = error;
+    for (const pending of this.#queue) pending.reject(this.#dead(error));
+    this.#options.onUnavailable(error);
+  }
+
+  #dead(cause: Error | undefined): KvBlockError {
+    return new KvBlockError(
+      "ERR_KVBLOCK_WORKER",
+      "the worker threads that should do this died or cannot start",
+      {
+        cause,
+      },
+    );
+  }
+}
+
+function closedError(): KvBlockError {
+  return new KvBlockError("ERR_KVBLOCK_CLOSED", "the worker threads are closed");
+}
