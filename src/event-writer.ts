@@ -1,17 +1,16 @@
 /**
  * One decoded event of a publisher whose hashing is known → changes of the block index.
  *
- * In `exact` mode the engine's hash is the key. In `tokens` mode it is an opaque handle: each stored block gets our own
- * key, chained from its parent's by its token ids and extra keys, and removals are translated by the handle.
+ * In `exact` mode the engine's hash is the key; in `tokens` mode blocks get own keys (own-key-writer.ts).
  * @module
  */
-import { isAmbiguous } from "./ambiguous-blocks.js";
 import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./block-index/index.js";
 import { CacheTurnover } from "./cache-turnover.js";
 import type { BlockRemoved, BlockStored, KvEvent } from "./events/index.js";
-import type { KeyClass, KeyClasses } from "./key-classes.js";
+import type { KeyClass, KeyClasses, TokenClass } from "./key-classes.js";
+import { OwnKeyWriter, type OwnKeyWriterOptions } from "./own-key-writer.js";
 import type { Publisher } from "./publisher-state.js";
-import { extraKeysOf, hasBareIdentifier, type Lanes, ownDigest } from "./stored-extra-keys.js";
+import { hasBareIdentifier, type Lanes } from "./stored-extra-keys.js";
 
 /** Attention kinds whose groups decide a prefix together: each must hold every block. An unnamed kind is full attention. */
 const FULL_ATTENTION = new Set(["full_attention", "mla_attention", "sink_full_attention"]);
@@ -19,32 +18,8 @@ const FULL_ATTENTION = new Set(["full_attention", "mla_attention", "sink_full_at
 /** Groups that a bit mask has room for. */
 const MAX_GROUPS = 32;
 
-/** Why a well-formed event changed nothing, or less than it says. */
-export type StoreSkip =
-  | "window-group" // a sliding-window or state group, or one of other blocks: the match becomes an upper bound
-  | "unknown-handle" // tokens mode: a store or removal names blocks whose tokens were never announced
-  | "parked" // tokens mode: waits for its parent
-  | "parked-dropped" // tokens mode: gave up waiting, the bound was reached
-  | "ambiguous" // tokens mode on older wires: two engine hashes for equal tokens
-  | "no-memory" // no room for a handle, or for the publisher's tier and group, or it has too many of them
-  | "group-out-of-range";
-
-export interface EventWriterOptions {
-  readonly index: BlockIndex;
-  readonly tiers: Tiers;
+export interface EventWriterOptions extends Omit<OwnKeyWriterOptions, "classOf"> {
   readonly classes: KeyClasses;
-  readonly onSkip: (reason: StoreSkip, publisher: Publisher) => void;
-  /** A store was parked. Returns whether it was placed all the same, by {@link EventWriter.adopt}. */
-  readonly onParked: (publisher: Publisher, store: BlockStored) => boolean;
-  /** A store's place is known. */
-  readonly onPlaced: (publisher: Publisher, store: BlockStored) => void;
-}
-
-/** A store with known place: its line, and the number of its blocks that are there. */
-interface Placed {
-  readonly store: BlockStored;
-  readonly line: HolderLine;
-  readonly blocks: number;
 }
 
 export class EventWriter {
@@ -52,8 +27,7 @@ export class EventWriter {
   readonly #tiers: Tiers;
   readonly #classes: KeyClasses;
   readonly #onSkip: EventWriterOptions["onSkip"];
-  readonly #onParked: EventWriterOptions["onParked"];
-  readonly #onPlaced: EventWriterOptions["onPlaced"];
+  readonly #own: OwnKeyWriter;
   readonly #turnover: CacheTurnover;
 
   constructor(options: EventWriterOptions) {
@@ -61,8 +35,10 @@ export class EventWriter {
     this.#tiers = options.tiers;
     this.#classes = options.classes;
     this.#onSkip = options.onSkip;
-    this.#onParked = options.onParked;
-    this.#onPlaced = options.onPlaced;
+    this.#own = new OwnKeyWriter({
+      ...options,
+      classOf: (publisher, blockSize) => this.#tokenClass(publisher, blockSize),
+    });
     this.#turnover = new CacheTurnover(options.index, options.tiers);
   }
 
@@ -78,14 +54,9 @@ export class EventWriter {
     this.#turnover.after(publisher, event);
   }
 
-  /** What own key a handle stands for has come out, though it was never announced: place what waits for it. */
+  /** See {@link OwnKeyWriter.adopt}. */
   adopt(publisher: Publisher, handle: Lanes, own: Lanes): void {
-    if (!publisher.handles.set(...handle, ...own, publisher.residents)) {
-      this.#lose(publisher);
-      return;
-    }
-    publisher.markIncomplete(); // so it is already; from now on removals leave marks
-    this.#place(publisher, this.#waitingFor(publisher, handle));
+    this.#own.adopt(publisher, handle, own);
   }
 
   #store(publisher: Publisher, event: BlockStored): void {
@@ -125,8 +96,7 @@ export class EventWriter {
     else publisher.offloadGroups |= 1 << group;
     if (hasTokens) this.#learn(publisher, event);
     if (publisher.mode === "exact") this.#storeExact(publisher, event, line);
-    else if (hasTokens) this.#place(publisher, [{ store: event, line, blocks }]);
-    else this.#storeByHandle(publisher, event, line);
+    else this.#own.store(publisher, event, line);
   }
 
   #storeExact(publisher: Publisher, event: BlockStored, line: HolderLine): void {
@@ -134,82 +104,6 @@ export class EventWriter {
     if (event.parentKey !== null && publisher.implyAncestors && this.#tiers.names[line.tier] === ENGINE_TIER)
       this.#index.imply(line, event.parentKey[0], event.parentKey[1]);
     publisher.residency.add(line, event.blockKeys);
-  }
-
-  /** Store under own keys, and then what waited for these blocks, and what waited for those. */
-  #place(publisher: Publisher, work: Placed[]): void {
-    for (let next = work.pop(); next !== undefined; next = work.pop())
-      if (this.#storeChain(publisher, next.store, next.line, next.blocks))
-        work.push(...this.#waitingFor(publisher, next.store.blockKeys, next.blocks));
-  }
-
-  /** Parked stores under some handles: they are parked no more. */
-  #waitingFor(publisher: Publisher, handles: ArrayLike<number>, blocks = 1): Placed[] {
-    const waiting: Placed[] = [];
-    if (publisher.parked.size === 0) return waiting;
-    for (let i = 0; i < 2 * blocks; i += 2)
-      for (const child of publisher.parked.take(handles[i]!, handles[i + 1]!)) {
-        const { medium, groupIdx } = child.store;
-        const line = publisher.line(this.#tiers.of(medium), groupIdx ?? 0);
-        if (line === undefined) this.#lose(publisher);
-        else waiting.push({ ...child, line });
-      }
-    return waiting;
-  }
-
-  /** Returns whether the store's blocks have own keys now. */
-  #storeChain(publisher: Publisher, event: BlockStored, line: HolderLine, blocks: number): boolean {
-    const { handles } = publisher;
-    let parent: Uint8Array | undefined;
-    if (event.parentKey !== null) {
-      if (!handles.get(event.parentKey[0], event.parentKey[1])) {
-        const before = publisher.parked.dropped;
-        publisher.parked.park(event.parentKey[0], event.parentKey[1], event);
-        if (!this.#onParked(publisher, event))
-          this.#onSkip(publisher.parked.dropped > before ? "parked-dropped" : "parked", publisher);
-        return false;
-      }
-      // With none of its blocks left it proves nothing of its parent.
-      if (blocks === 0) return true;
-      parent = ownDigest(handles.ownHi, handles.ownLo);
-      if (publisher.impliesParents && this.#tiers.names[line.tier] === ENGINE_TIER)
-        this.#index.imply(line, handles.ownHi, handles.ownLo);
-    }
-    const { chain } = this.#tokenClass(publisher, event.blockSize);
-    const tokens = event.tokenIds.subarray(0, blocks * event.blockSize);
-    const own = chain.toKeys(chain.hashTokens(tokens, { parent, extraKeys: extraKeysOf(event, blocks) }));
-    this.#onPlaced(publisher, event);
-    const residents = this.#index.slots.residents(line);
-    for (let block = 0; block < blocks; block++) {
-      const hi = event.blockKeys[2 * block]!;
-      const lo = event.blockKeys[2 * block + 1]!;
-      const ownHi = own[2 * block]!;
-      const ownLo = own[2 * block + 1]!;
-      if (!handles.set(hi, lo, ownHi, ownLo, residents)) {
-        this.#lose(publisher);
-        return false;
-      }
-      if (!event.hasExtraKeysField && isAmbiguous(publisher, hi, lo, ownHi, ownLo, residents))
-        this.#onSkip("ambiguous", publisher);
-      else publisher.residency.add(line, own, block, block + 1);
-    }
-    return true;
-  }
-
-  /** A store without tokens says where known blocks are now: offload tiers of some versions send these. */
-  #storeByHandle(publisher: Publisher, event: BlockStored, line: HolderLine): void {
-    const own = new Uint32Array(2);
-    for (let i = 0; i < event.blockKeys.length; i += 2) {
-      if (!publisher.handles.get(event.blockKeys[i]!, event.blockKeys[i + 1]!)) {
-        this.#onSkip("unknown-handle", publisher);
-        publisher.markIncomplete();
-        continue;
-      }
-      own[0] = publisher.handles.ownHi;
-      own[1] = publisher.handles.ownLo;
-      if (publisher.ambiguous.has(own[0], own[1])) this.#onSkip("ambiguous", publisher);
-      else publisher.residency.add(line, own);
-    }
   }
 
   #remove(publisher: Publisher, event: BlockRemoved): void {
@@ -232,22 +126,7 @@ export class EventWriter {
       publisher.residency.evict(line, event.blockKeys, event.remainingCopies);
       return;
     }
-    const own = new Uint32Array(2);
-    for (let i = 0; i < event.blockKeys.length; i += 2) {
-      const hi = event.blockKeys[i]!;
-      const lo = event.blockKeys[i + 1]!;
-      const known = publisher.handles.get(hi, lo);
-      own[0] = publisher.handles.ownHi;
-      own[1] = publisher.handles.ownLo;
-      // A handle outlives its block: what is removed may be a later copy that is still parked.
-      if (!(known && this.#index.holds(line, own[0], own[1])) && publisher.parked.removed(hi, lo)) continue;
-      const left = event.remainingCopies?.subarray(i / 2, i / 2 + 1) ?? null;
-      if (known) publisher.residency.evict(line, own, left);
-      else {
-        this.#index.counts.unknownRemovals++;
-        this.#onSkip("unknown-handle", publisher);
-      }
-    }
+    this.#own.remove(publisher, event, line);
   }
 
   /** There was no memory for what an event says. */
@@ -293,7 +172,7 @@ export class EventWriter {
     return this.#classes.exact(hashed, blockSize, finer, era, loraAs);
   }
 
-  #tokenClass(publisher: Publisher, blockSize: number): KeyClass {
+  #tokenClass(publisher: Publisher, blockSize: number): TokenClass {
     return this.#classes.tokens(blockSize, publisher.era, publisher.loraAs, publisher.tellsExtraKeys);
   }
 }

@@ -5,7 +5,7 @@
  * there are. Pods of one model with different block sizes, algorithms or seeds are of different classes.
  * @module
  */
-import type { BlockChain, BlockHasher, Hashing } from "./hash/index.js";
+import type { BlockChain, BlockHasher, Hashing, KeyChain } from "./hash/index.js";
 import type { ExtraKeysEra, HashAlgorithm } from "./types.js";
 
 /** The start of an exact chain: a seed, the raw NONE_HASH, or nothing where the algorithm has none. */
@@ -35,6 +35,11 @@ export interface KeyClass {
   readonly loraAs: "name" | "id";
   /** Salted and multimodal blocks can be told from plain ones: false for `tokens` mode on wire eras without extra keys. */
   readonly tellsExtraKeys: boolean;
+}
+
+/** Own keys. */
+export interface TokenClass extends KeyClass {
+  readonly chain: KeyChain;
 }
 
 /** Makes key classes and keeps one of each. */
@@ -79,7 +84,7 @@ export class KeyClasses {
     }));
   }
 
-  tokens(blockSize: number, era: ExtraKeysEra, loraAs: "name" | "id", tellsExtraKeys: boolean): KeyClass {
+  tokens(blockSize: number, era: ExtraKeysEra, loraAs: "name" | "id", tellsExtraKeys: boolean): TokenClass {
     const name = `tokens ${blockSize} ${era} ${loraAs} ${tellsExtraKeys}`;
     return this.#intern(name, () => ({
       name,
@@ -97,8 +102,8 @@ export class KeyClasses {
     return this.#hashing.blockHasher({ algorithm, blockSize, hashBlockSize, ...root });
   }
 
-  #intern(name: string, make: () => KeyClass): KeyClass {
-    let found = this.#classes.get(name);
+  #intern<T extends KeyClass>(name: string, make: () => T): T {
+    let found = this.#classes.get(name) as T | undefined;
     if (found === undefined) {
       // Block sizes come from outside. A class made twice only costs a second hashing of the prompt.
       if (this.#classes.size >= 256) this.#classes.delete(this.#classes.keys().next().value!);

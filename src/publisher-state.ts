@@ -154,6 +154,10 @@ export class Publisher extends EngineTraits {
     return this.#lines.values();
   }
 
+  get lineCount(): number {
+    return this.#lines.size;
+  }
+
   /** The line of a tier and group, made when first needed; undefined past the bound of lines or of memory. */
   line(tier: number, group: number): HolderLine | undefined {
     const name = tier * 32 + group;

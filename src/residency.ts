@@ -117,14 +117,21 @@ export class Residency {
 
   /**
    * Take from the index.
-   * @param left - how many copies are left of each, where the engine says so
+   * @param all - how many copies are left of each key, where the engine says so
    */
-  evict(line: HolderLine, keys: Uint32Array, left: Uint32Array | null): void {
-    const blocks = keys.length / 2;
-    if (left !== null && line.leaveMarks) this.#implyLeft(line, keys, left);
+  evict(
+    line: HolderLine,
+    keys: Uint32Array,
+    all: Uint32Array | null,
+    from = 0,
+    to: number = keys.length / 2,
+  ): void {
+    const blocks = to - from;
+    const left = all === null || blocks === all.length ? all : all.subarray(from, to);
+    if (left !== null && line.leaveMarks) this.#implyLeft(line, keys, from, left);
     const { counts } = this.#index;
     const unknown = counts.unknownRemovals;
-    this.#index.evict(line, keys, 0, blocks, left ?? undefined);
+    this.#index.evict(line, keys, from, to, left ?? undefined);
     if (blocks === 0) return;
     if (line.tier !== ENGINE) {
       this.#removedIn(line.tier);
@@ -162,9 +169,9 @@ export class Residency {
   }
 
   /** Of a block that was never heard of, a copy that is left says as much as a child would. */
-  #implyLeft(line: HolderLine, keys: Uint32Array, left: Uint32Array): void {
+  #implyLeft(line: HolderLine, keys: Uint32Array, from: number, left: Uint32Array): void {
     for (let i = 0; i < left.length; i++)
-      if (left[i]! > 0) this.#index.imply(line, keys[2 * i]!, keys[2 * i + 1]!);
+      if (left[i]! > 0) this.#index.imply(line, keys[2 * (from + i)]!, keys[2 * (from + i) + 1]!);
   }
 
   #storedIn(tier: number, blocks: number): void {

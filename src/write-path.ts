@@ -10,7 +10,7 @@ import { BatchWriter, isCutShort } from "./batch-writer.js";
 import type { BlockIndex, Tiers } from "./block-index/index.js";
 import type { Diagnostics, Finding } from "./diagnostics.js";
 import { EventWriter } from "./event-writer.js";
-import { decodeEventBatch, decodeInSteps, type EventBatch, parseTopic } from "./events/index.js";
+import { decodeEventBatch, decodeInSteps, type EventBatch, parseTopic, WordPool } from "./events/index.js";
 import { checkFrame } from "./frame-check.js";
 import { IdentityFinder } from "./identity-finder.js";
 import type { KeyClasses } from "./key-classes.js";
@@ -57,12 +57,16 @@ const LARGE_FRAME_BYTES = 64 * 1024;
 const DECODED_PER_TURN = 512 * 1024;
 /** Memory of a decoded batch by its payload's. */
 const DECODED_TIMES = 4;
+/** Room for the keys and tokens of a frame: those of {@link LARGE_FRAME_BYTES} mostly fit. */
+const FRAME_WORDS = 32 * 1024;
 
 export class WritePath {
   /** Frames, events and stores not applied, by reason. */
   readonly skips: Record<string, number> = {};
   frames = 0;
   #decoding = 0;
+  /** What frames are decoded into, one after the other. */
+  readonly #words = new WordPool(FRAME_WORDS);
   readonly batches: BatchWriter;
   readonly identity: IdentityFinder;
   readonly backlog: Backlog;
@@ -101,7 +105,9 @@ export class WritePath {
    */
   apply(frame: KvFrame): Publisher | undefined {
     if (!this.#accept(frame)) return undefined;
-    return this.#applyDecoded(frame, decodeEventBatch(frame.payload), false);
+    return this.#words.lend((words) =>
+      this.#applyDecoded(frame, decodeEventBatch(frame.payload, words), false),
+    );
   }
 
   /**
@@ -162,7 +168,7 @@ export class WritePath {
     if (!this.#inSequence(publisher, frame, verdict, batch.ts)) return publisher;
     this.#noteSkipped(publisher, batch);
     if (sliced || publisher.mode === "undecided" || publisher.held.size > 0)
-      this.#hold(publisher, frame, batch, verdict.kind === "gap");
+      this.#hold(publisher, frame, batch, sliced, verdict.kind === "gap");
     else for (const steps = this.batches.write(publisher, batch, frame.seq); steps.next().done !== true; );
     return publisher;
   }
@@ -181,10 +187,12 @@ export class WritePath {
     yield* this.batches.write(publisher, batch, seq);
   }
 
-  #hold(publisher: Publisher, { seq, payload }: KvFrame, batch: EventBatch, afterGap: boolean): void {
-    // Decoded, a batch takes several times its bytes: kept so only where it is applied soon.
+  #hold(publisher: Publisher, frame: KvFrame, batch: EventBatch, sliced: boolean, afterGap: boolean): void {
+    const { seq, payload } = frame;
+    // Decoded, a batch takes several times its bytes: kept so only where that took long and it is applied soon.
     const undecided = publisher.mode === "undecided";
-    const hasMemory = undecided
+    const asBytes = undecided || !sliced;
+    const hasMemory = asBytes
       ? publisher.held.push(seq, payload.slice(), payload.length, afterGap)
       : publisher.held.push(seq, batch, DECODED_TIMES * payload.length, afterGap);
     if (undecided) this.identity.consider(publisher, batch.events, hasMemory);

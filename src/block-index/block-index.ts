@@ -1,10 +1,9 @@
 /**
  * The block index: block key → who holds it.
  *
- * 1,024 {@link Shard}s of one hash table, so that growing copies a thousandth of it at a time: the pause stays in
- * microseconds where one table would stop the host for seconds. A block's holders are a set that it shares with others
- * (see `holder-sets.ts`). Memory is bounded in bytes: at the limit the coldest entries of the shard that needs room are
- * dropped, and the caller is told whose they were.
+ * 1,024 {@link Shard}s of one hash table, so that growing copies a thousandth of it at a time. A block's holders are a set
+ * that it shares with others (see `holder-sets.ts`). Memory is bounded in bytes: at the limit the coldest entries of the
+ * shard that needs room are dropped, and the caller is told whose they were.
  * @module
  */
 import { checkInteger } from "../errors.js";
@@ -17,12 +16,11 @@ import {
   MIN_MEMORY_LIMIT_BYTES,
   zeroCounts,
 } from "./index-types.js";
-import { mixKey, REF, Shard, STORED_WARMTH, WARMTH, WARMTH_BITS } from "./shard.js";
+import { mixKey, REF, readAhead, SHARD_BITS, Shard, STORED_WARMTH, WARMTH, WARMTH_BITS } from "./shard.js";
 import { type HolderLine, Role, Slots } from "./slots.js";
 import { Sweeper } from "./sweeper.js";
 import { countEffect, Effect, Transitions, Verb } from "./transitions.js";
 
-const SHARD_BITS = 10;
 const GONE: number = Effect.Evicted | Effect.Marked;
 const NOBODY: Uint32Array = new Uint32Array(0);
 
@@ -41,6 +39,7 @@ export class BlockIndex {
   readonly #emptyBytes: number;
   #reserved = 0;
   #shrinkAt = 0;
+  wordsAhead = 0; // of no meaning: see readAhead
 
   constructor(options: BlockIndexOptions = {}) {
     this.memoryLimitBytes = checkInteger(
@@ -205,6 +204,7 @@ export class BlockIndex {
     copies = 0,
   ): void {
     this.#sweeper.sweepFor(end - first);
+    this.wordsAhead = readAhead(this.#shards, keys, first, end);
     const slot = role === undefined ? 0 : this.#slotOf(line, role);
     const transitions = this.#transitions;
     const onEvicted = this.#onEvicted;
@@ -231,13 +231,13 @@ export class BlockIndex {
       if (at >= 0) {
         if (to !== set || role !== undefined) shard.setAt(at, to, role === undefined ? 0 : STORED_WARMTH);
       } else if (to !== 0) {
-        if (shard.hasRoom) shard.insert(hi, lo, mixed, to);
+        if (shard.hasRoom) shard.insert(~at, hi, lo, to);
         else {
           // What is dropped for it may be of the sets under way: they are accounted for first.
           this.#account(from, run);
           run = 0;
           this.#makeRoom(shard);
-          shard.insert(hi, lo, mixed, to);
+          shard.insert(~shard.find(hi, lo, mixed), hi, lo, to);
         }
       }
     }

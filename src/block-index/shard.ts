@@ -29,6 +29,23 @@ export function mixKey(hi: number, lo: number): number {
   return (h ^ (h >>> 13)) >>> 0;
 }
 
+/** There are `2 ** SHARD_BITS` shards; a mixed key's first bits say which is its own. */
+export const SHARD_BITS = 10;
+
+/**
+ * Read where some keys are looked for first, so that memory is waited for once and not key by key: 7.7 million blocks a
+ * second added instead of 6.0 with 6 million there. Lookups gain nothing by it.
+ * @returns of no meaning, but what is read and not used would not be read
+ */
+export function readAhead(shards: readonly Shard[], keys: Uint32Array, from: number, to: number): number {
+  let words = 0;
+  for (let key = from; key < to; key++) {
+    const mixed = mixKey(keys[2 * key]!, keys[2 * key + 1]!);
+    words ^= shards[mixed >>> (32 - SHARD_BITS)]!.firstWord(mixed);
+  }
+  return words;
+}
+
 export class Shard {
   words: Uint32Array = new Uint32Array(FIRST_CAPACITY * STRIDE);
   used = 0;
@@ -39,7 +56,7 @@ export class Shard {
     return this.words.byteLength;
   }
 
-  /** Offset of the key's entry, or -1. */
+  /** Offset of the key's entry; where it has none, of the free place that it would get, inverted (`~`). */
   find(hi: number, lo: number, mixed: number): number {
     const words = this.words;
     const end = words.length;
@@ -48,7 +65,12 @@ export class Shard {
       if (words[at + 1] === lo && words[at] === hi) return at;
       if ((at += STRIDE) === end) at = 0;
     }
-    return -1;
+    return ~at;
+  }
+
+  /** The first word that {@link find} looks at. */
+  firstWord(mixed: number): number {
+    return this.words[(mixed & (this.#capacity - 1)) * STRIDE + REF]!;
   }
 
   /** Whether one more entry fits without growing. */
@@ -74,9 +96,8 @@ export class Shard {
     if (capacity < this.#capacity) this.#rebuild(capacity);
   }
 
-  /** Add an entry; the key must be absent and {@link hasRoom}. */
-  insert(hi: number, lo: number, mixed: number, set: number): void {
-    const at = this.#free(mixed);
+  /** Add an entry at the place that {@link find} told, which must not be the last free one: see {@link hasRoom}. */
+  insert(at: number, hi: number, lo: number, set: number): void {
     this.words[at] = hi;
     this.words[at + 1] = lo;
     this.words[at + REF] = ((set << WARMTH_BITS) | STORED_WARMTH) >>> 0;

@@ -184,8 +184,8 @@ function takeBlockKeys(cursor: MsgpackCursor): Uint32Array {
   const count = cursor.arrayLength();
   if (count < 0) badField("block_hashes", "an array");
   if (count === 0) return NONE;
-  const keys = new Uint32Array(2 * count);
-  for (let i = 0; i < keys.length; i += 2) if (!cursor.hash(keys, i)) badHash("block_hashes");
+  const keys = cursor.words.take(2 * count);
+  if (!cursor.hashes(keys)) badHash("block_hashes");
   return keys;
 }
 
@@ -199,7 +199,7 @@ function takeTokenIds(cursor: MsgpackCursor): Uint32Array {
   const count = cursor.arrayLength();
   if (count < 0) badField("token_ids", "an array");
   if (count === 0) return NONE;
-  const tokens = new Uint32Array(count);
+  const tokens = cursor.words.take(count);
   if (cursor.uint32s(tokens) < count) {
     if (cursor.arrayLength() >= 0)
       throw new SkipSignal("bigram-tokens", "token_ids: pairs of tokens, as SGLang's EAGLE cache has them");

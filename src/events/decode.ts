@@ -8,6 +8,7 @@ import { type EventShape, takeBlockRemoved, takeBlockStored } from "./block-even
 import type { BatchFailure, EventBatch, KvEvent, SkippedEvent } from "./event-types.js";
 import { MsgpackCursor } from "./msgpack-cursor.js";
 import { BrokenSignal, SkipSignal } from "./signals.js";
+import type { WordPool } from "./word-pool.js";
 
 /** Bad events that one batch may list; a one-byte bad event costs a list entry, so the list must end somewhere. */
 const MAX_SKIPPED = 65_536;
@@ -30,12 +31,13 @@ interface Draft {
  * Never throws on bytes: a bad event is in `skipped`, broken bytes end the batch in `failed` with the events before
  * them intact. Nothing in the result shares memory with the payload.
  *
+ * @param words - gives room for keys and token ids, which are good as long as it is lent. Absent: good for ever
  * @throws TypeError if `payload` is not a Uint8Array
  *
  * Cost: one pass; memory within a small multiple of the payload, whatever lengths it declares.
  */
-export function decodeEventBatch(payload: Uint8Array): EventBatch {
-  const steps = decodeInSteps(payload, Number.POSITIVE_INFINITY);
+export function decodeEventBatch(payload: Uint8Array, words?: WordPool | undefined): EventBatch {
+  const steps = decodeInSteps(payload, Number.POSITIVE_INFINITY, words);
   for (;;) {
     const { done, value } = steps.next();
     if (done === true) return value;
@@ -47,9 +49,13 @@ export function decodeEventBatch(payload: Uint8Array): EventBatch {
  * payload. One event is decoded in one go, however long it is.
  * @throws TypeError if `payload` is not a Uint8Array
  */
-export function* decodeInSteps(payload: Uint8Array, stepBytes: number): Generator<void, EventBatch> {
+export function* decodeInSteps(
+  payload: Uint8Array,
+  stepBytes: number,
+  words?: WordPool | undefined,
+): Generator<void, EventBatch> {
   if (!(payload instanceof Uint8Array)) throw typeMistake("payload", "Uint8Array", payload);
-  const cursor = new MsgpackCursor(payload);
+  const cursor = new MsgpackCursor(payload, words);
   const batch: Draft = { ts: Number.NaN, dataParallelRank: null, events: [], skipped: [], failed: null };
   try {
     yield* takeBatch(cursor, batch, stepBytes);

@@ -24,3 +24,4 @@ export { type EventSocket, openEventSocket } from "./subscriber.js";
 export type { EventSocketOptions } from "./subscriber-options.js";
 export { formatTopic, parseTopic, type TopicNames } from "./topic.js";
 export type { EndpointState, TransportSnapshot } from "./transport.js";
+export { WordPool } from "./word-pool.js";

@@ -44,6 +44,23 @@ export interface BlockChain {
   toKeys(digests: Uint8Array): Uint32Array;
 }
 
+/** A chain whose digests are block keys. */
+export interface KeyChain extends BlockChain {
+  /**
+   * The keys of the first `blocks` blocks, as `hashTokens` and `toKeys` give them, without allocating anything where
+   * there are no extra keys.
+   * @param parent - the key of the block before them; null at the start of a prompt
+   * @param out - gets a pair `[hi, lo]` for each
+   */
+  hashKeys(
+    tokens: Uint32Array,
+    blocks: number,
+    parent: readonly [hi: number, lo: number] | null,
+    out: Uint32Array,
+    extraKeys?: HashTokensOptions["extraKeys"],
+  ): void;
+}
+
 /** The loop that every chain shares. */
 export class HashChain {
   readonly blockSize: number;

@@ -10,7 +10,7 @@ import {
   EngineBlockHasher,
   needsXxh3,
 } from "./block-hasher.js";
-import type { BlockChain } from "./chain.js";
+import type { KeyChain } from "./chain.js";
 import { TokenChain } from "./token-chain.js";
 import { loadXxh3 } from "./xxh3.js";
 import { loadXxh64 } from "./xxh64.js";
@@ -40,7 +40,7 @@ export interface Hashing {
    * @throws {TypeError} for a wrong type or an unknown option
    * @throws {RangeError} for a block size below 1, or a key that is not 8 bytes
    */
-  tokenChain(options: TokenChainOptions): BlockChain;
+  tokenChain(options: TokenChainOptions): KeyChain;
 }
 
 /**
@@ -78,7 +78,7 @@ export async function loadHashing(): Promise<Hashing> {
       checkHasherOptions("blockHasher", options);
       return new EngineBlockHasher(options, xxh3);
     },
-    tokenChain(options: TokenChainOptions): BlockChain {
+    tokenChain(options: TokenChainOptions): KeyChain {
       checkOptions("tokenChain", options, ["blockSize", "key"]);
       checkInteger("blockSize", options.blockSize, 1);
       const key = options.key ?? crypto.getRandomValues(new Uint8Array(8));

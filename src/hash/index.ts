@@ -13,7 +13,7 @@ export type {
 export { HASH_ALGORITHMS, VLLM_DEFAULT_SEED } from "./algorithms.js";
 export type { BlockHasher, BlockHasherOptions } from "./block-hasher.js";
 export { toBlockKeys } from "./block-keys.js";
-export type { BlockChain, HashTokensOptions } from "./chain.js";
+export type { BlockChain, HashTokensOptions, KeyChain } from "./chain.js";
 export { blockExtraKeys, type ExtraKeysRequest } from "./extra-keys.js";
 export {
   createBlockHasher,

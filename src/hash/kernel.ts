@@ -21,6 +21,7 @@ export interface Kernel {
   readonly tokens: Uint32Array;
   /** All of its memory. */
   readonly bytes: Uint8Array;
+  readonly view: DataView;
   /** Hash a run: kind by number (kernel/kernel.as), blocks, tokens in each, and XXH64's seed in halves. */
   run(kind: number, blocks: number, blockSize: number, seedLow: number, seedHigh: number): void;
   /** Serialise one block, its tokens at the byte `tokensAt` and its parent before `digestAt`; gives the length. */
@@ -44,7 +45,8 @@ export function loadKernel(): Kernel | null {
     const module = new WebAssembly.Module(Buffer.from(KERNEL_BYTES, "base64"));
     const { memory, run, write } = new WebAssembly.Instance(module).exports;
     const { buffer } = memory;
-    kernel = { tokens: new Uint32Array(buffer, 0, RUN_TOKENS), bytes: new Uint8Array(buffer), run, write };
+    const tokens = new Uint32Array(buffer, 0, RUN_TOKENS);
+    kernel = { tokens, bytes: new Uint8Array(buffer), view: new DataView(buffer), run, write };
   } catch {
     kernel = null;
   }

@@ -96,27 +96,49 @@ export class PlainRun {
     parentAt: number,
     digests: Uint8Array,
   ): void {
-    const kernel = this.#kernel;
-    const { bytes } = kernel;
-    const blockSize = this.#blockSize;
+    const { bytes } = this.#kernel;
     const digestBytes = this.#digestBytes;
     for (let block = from; block < to; ) {
       const blocks = Math.min(this.#blocks, to - block);
-      const start = block * blockSize;
-      const count = blocks * blockSize;
-      if (count > FEW_TOKENS && tokens instanceof Uint32Array)
-        kernel.tokens.set(tokens.subarray(start, start + count));
-      else copyTokens(tokens, start, count, kernel.tokens);
       for (let i = 0, at = DIGESTS_AT - digestBytes; i < digestBytes; i++)
         bytes[at + i] = parent[parentAt + i]!;
-      if (this.#digest === undefined)
-        kernel.run(this.#kind, blocks, blockSize, this.#seedLow, this.#seedHigh);
-      else this.#runOutside(this.#digest, blocks);
+      this.#run(tokens, block, blocks);
       digests.set(bytes.subarray(DIGESTS_AT, DIGESTS_AT + blocks * digestBytes), block * digestBytes);
       block += blocks;
       parent = digests;
       parentAt = (block - 1) * digestBytes;
     }
+  }
+
+  /**
+   * As {@link hash}, where a digest is a key: the first `blocks` blocks, their keys as pairs `[hi, lo]` into `out`.
+   * @param hi - of the block before them
+   */
+  hashKeys(tokens: Uint32Array, blocks: number, hi: number, lo: number, out: Uint32Array): void {
+    const { view } = this.#kernel;
+    for (let block = 0; block < blocks; ) {
+      const run = Math.min(this.#blocks, blocks - block);
+      view.setUint32(DIGESTS_AT - 8, hi);
+      view.setUint32(DIGESTS_AT - 4, lo);
+      this.#run(tokens, block, run);
+      for (let i = 0; i < 2 * run; i++) out[2 * block + i] = view.getUint32(DIGESTS_AT + 4 * i);
+      block += run;
+      hi = out[2 * block - 2]!;
+      lo = out[2 * block - 1]!;
+    }
+  }
+
+  /** Hash so many blocks from `block` on, the parent's digest being where the kernel wants it. */
+  #run(tokens: TokenIds, block: number, blocks: number): void {
+    const kernel = this.#kernel;
+    const blockSize = this.#blockSize;
+    const start = block * blockSize;
+    const count = blocks * blockSize;
+    if (count > FEW_TOKENS && tokens instanceof Uint32Array)
+      kernel.tokens.set(count === tokens.length ? tokens : tokens.subarray(start, start + count));
+    else copyTokens(tokens, start, count, kernel.tokens);
+    if (this.#digest === undefined) kernel.run(this.#kind, blocks, blockSize, this.#seedLow, this.#seedHigh);
+    else this.#runOutside(this.#digest, blocks);
   }
 
   #runOutside(digest: Digest, blocks: number): void {

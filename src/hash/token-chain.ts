@@ -13,7 +13,7 @@
  */
 import type { TokenIds } from "../types.js";
 import { readKeys } from "./block-keys.js";
-import { type BlockChain, HashChain, type HashTokensOptions } from "./chain.js";
+import { HashChain, type HashTokensOptions, type KeyChain } from "./chain.js";
 import type { BlockFormat, Digest } from "./format.js";
 import { PlainRun } from "./plain-run.js";
 import { Scratch } from "./scratch.js";
@@ -23,29 +23,44 @@ import { utf8Length, writeUtf8 } from "./utf8.js";
 const DIGEST_BYTES = 8;
 
 /** A keyed chain of 64-bit hashes. */
-export class TokenChain implements BlockChain {
+export class TokenChain implements KeyChain {
   readonly blockSize: number;
   readonly hashBlockSize: number;
   readonly digestBytes: number = DIGEST_BYTES;
   readonly #chain: HashChain;
+  readonly #run: PlainRun | undefined;
 
   /** @param key - what `digest` is seeded with */
   constructor(blockSize: number, digest: Digest, key: Uint8Array) {
     this.blockSize = this.hashBlockSize = blockSize;
     const root = new Uint8Array(DIGEST_BYTES);
     new DataView(root.buffer).setBigUint64(0, BigInt(blockSize));
-    this.#chain = new HashChain(
-      blockSize,
-      DIGEST_BYTES,
-      root,
-      new TokenFormat(),
-      digest,
-      PlainRun.ofTokens(blockSize, DIGEST_BYTES, key),
-    );
+    this.#run = PlainRun.ofTokens(blockSize, DIGEST_BYTES, key);
+    this.#chain = new HashChain(blockSize, DIGEST_BYTES, root, new TokenFormat(), digest, this.#run);
   }
 
   hashTokens(tokens: TokenIds, options?: HashTokensOptions): Uint8Array {
     return this.#chain.hashTokens(tokens, options);
+  }
+
+  hashKeys(
+    tokens: Uint32Array,
+    blocks: number,
+    parent: readonly [hi: number, lo: number] | null,
+    out: Uint32Array,
+    extraKeys?: HashTokensOptions["extraKeys"],
+  ): void {
+    const [hi, lo] = parent ?? [0, this.blockSize];
+    if (extraKeys === undefined && this.#run !== undefined) {
+      this.#run.hashKeys(tokens, blocks, hi, lo, out);
+      return;
+    }
+    const digest = new Uint8Array(DIGEST_BYTES);
+    const view = new DataView(digest.buffer);
+    view.setUint32(0, hi);
+    view.setUint32(4, lo);
+    const head = tokens.subarray(0, blocks * this.blockSize);
+    out.set(this.toKeys(this.hashTokens(head, { parent: digest, extraKeys })));
   }
 
   toKeys(digests: Uint8Array): Uint32Array {

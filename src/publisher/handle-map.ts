@@ -1,20 +1,22 @@
 /**
  * Engine handle → own key: how `tokens` mode knows the blocks that an event names by the engine's hash.
  *
- * Both are 64 bits, as two u32 lanes. 64 small open-addressing tables, so that growing one is a short pause. A handle
- * outlives the last copy of its block, since a slower tier or a child may still name it; while there are many more
- * handles than held blocks a hand goes round, a few places per insertion, and drops what was found unheld twice.
+ * Both are 64 bits, as two u32 lanes: an entry is 16 bytes, four of them to a cache line. 64 small open-addressing tables,
+ * so that growing one is a short pause. A handle outlives the last copy of its block, since a slower tier or a child may
+ * still name it: the last ones whose blocks the engine removed are remembered, and forgotten first in, first out. What
+ * blocks leave otherwise (dropped, void) is found by a hand that goes round while there are many more handles than held
+ * blocks, a few places per insertion, and drops what was found unheld twice.
  * @module
  */
 
 const SHARDS = 64;
-const STRIDE = 5;
+/** Words of an entry: the handle, its own key. An own key of 0 is a free place. */
+const STRIDE = 4;
 const FIRST_CAPACITY = 16;
 const GROWTH = 1.5;
-const MAX_LOAD = 0.75;
-/** In an entry's flags: taken; and found unheld by the hand once. */
-const TAKEN = 1;
-const UNHELD = 2;
+const MAX_LOAD = 0.8;
+/** Handles of removed blocks that are kept: a power of two. */
+const KEPT_REMOVED = 2048;
 /** Entries that the hand looks at per insertion: more than two, as each is looked at twice before it goes. */
 const HAND_LOOKS = 4;
 /** Places that it passes for them at most, taken or free. */
@@ -33,8 +35,10 @@ export class HandleMap {
   ownLo = 0;
   size = 0;
   readonly #options: HandleMapOptions;
-  readonly #tables: Uint32Array[] = [];
-  readonly #used: number[] = [];
+  readonly #tables: (Table | undefined)[] = [];
+  /** The last handles that {@link removed} was told of, in a ring. */
+  #removed: Uint32Array | undefined;
+  #removals = 0;
   #bytes = 0;
   #handTable = 0;
   #handAt = 0;
@@ -43,122 +47,219 @@ export class HandleMap {
     this.#options = options;
   }
 
+  /** Bytes of the tables, as reserved. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Whether the handle is known; then {@link ownHi} and {@link ownLo} are its own key. */
   get(hi: number, lo: number): boolean {
     const table = this.#tables[lo & (SHARDS - 1)];
     if (table === undefined) return false;
-    const at = find(table, hi, lo);
-    if (table[at + 4] === 0) return false;
-    this.ownHi = table[at + 2]!;
-    this.ownLo = table[at + 3]!;
+    const { words } = table;
+    const at = table.find(hi, lo);
+    this.ownHi = words[at + 2]!;
+    this.ownLo = words[at + 3]!;
+    return (this.ownHi | this.ownLo) !== 0;
+  }
+
+  /** Remember a handle's own key. False if memory was refused and the handle was not kept, and for the own key 0. */
+  set(hi: number, lo: number, ownHi: number, ownLo: number, heldBlocks: number): boolean {
+    if ((ownHi | ownLo) === 0) return false;
+    if (this.size > 2 * heldBlocks + 2 * KEPT_REMOVED) this.#age();
+    const shard = lo & (SHARDS - 1);
+    let table = this.#tables[shard];
+    if (table === undefined || table.isFull) {
+      table = this.#grow(shard);
+      if (table === undefined) return false;
+    }
+    if (table.put(hi, lo, ownHi, ownLo)) this.size++;
     return true;
   }
 
-  /** Remember a handle's own key. False if memory was refused and the handle was not kept. */
-  set(hi: number, lo: number, ownHi: number, ownLo: number, heldBlocks: number): boolean {
-    if (this.size > 2 * heldBlocks + 4096) this.#age();
-    const shard = lo & (SHARDS - 1);
-    let table = this.#tables[shard];
-    if (table === undefined || (this.#used[shard]! + 1) * STRIDE > table.length * MAX_LOAD) {
-      const grown = this.#grow(shard);
-      if (grown === undefined) return false;
-      table = grown;
+  /** The handle's block is not held any more: it is forgotten after so many others, unless it is set again before. */
+  removed(hi: number, lo: number): void {
+    if (this.#removed === undefined) {
+      if (!this.#reserve(KEPT_REMOVED * 8)) return; // the hand finds it
+      this.#removed = new Uint32Array(2 * KEPT_REMOVED);
     }
-    const at = find(table, hi, lo);
-    if (table[at + 4] === 0) {
-      this.#used[shard]!++;
-      this.size++;
-    }
-    table[at] = hi;
-    table[at + 1] = lo;
-    table[at + 2] = ownHi;
-    table[at + 3] = ownLo;
-    table[at + 4] = TAKEN;
-    return true;
+    this.#tables[lo & (SHARDS - 1)]?.noteUnheld(hi, lo);
+    const ring = this.#removed;
+    const at = 2 * (this.#removals++ & (KEPT_REMOVED - 1));
+    const oldHi = ring[at]!;
+    const oldLo = ring[at + 1]!;
+    ring[at] = hi;
+    ring[at + 1] = lo;
+    if (this.#removals > KEPT_REMOVED && this.#tables[oldLo & (SHARDS - 1)]?.removeUnheld(oldHi, oldLo))
+      this.size--;
   }
 
   /** Forget a handle, if it is known. */
   delete(hi: number, lo: number): void {
     const table = this.#tables[lo & (SHARDS - 1)];
-    const at = table === undefined ? 0 : find(table, hi, lo);
-    if (table === undefined || table[at + 4] === 0) return;
-    remove(table, at);
-    this.#used[lo & (SHARDS - 1)]!--;
+    if (table === undefined || !this.get(hi, lo)) return;
+    table.remove(table.find(hi, lo));
     this.size--;
   }
 
   clear(): void {
     this.#options.reserve(-this.#bytes);
-    this.#tables.length = this.#used.length = 0;
-    this.size = this.#bytes = this.#handTable = this.#handAt = 0;
+    this.#tables.length = 0;
+    this.#removed = undefined;
+    this.size = this.#removals = this.#bytes = this.#handTable = this.#handAt = 0;
   }
 
-  #grow(shard: number): Uint32Array | undefined {
+  #reserve(bytes: number): boolean {
+    if (!this.#options.reserve(bytes)) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  #grow(shard: number): Table | undefined {
     const old = this.#tables[shard];
     // They fill alike: of one size they would all grow at the same moment.
     const first = Math.round(FIRST_CAPACITY * GROWTH ** (shard / SHARDS));
-    const capacity = old === undefined ? first : Math.ceil((old.length / STRIDE) * GROWTH);
-    const bytes = capacity * STRIDE * 4 - (old?.byteLength ?? 0);
-    if (!this.#options.reserve(bytes)) return undefined;
-    this.#bytes += bytes;
-    const table = new Uint32Array(capacity * STRIDE);
-    for (let from = 0; old !== undefined && from < old.length; from += STRIDE) {
-      if (old[from + 4] === 0) continue;
-      table.set(old.subarray(from, from + STRIDE), find(table, old[from]!, old[from + 1]!));
-    }
+    const capacity = old === undefined ? first : Math.ceil(old.capacity * GROWTH);
+    const bytes = Table.bytesOf(capacity) - (old === undefined ? 0 : Table.bytesOf(old.capacity));
+    if (!this.#reserve(bytes)) return undefined;
+    const table = new Table(capacity);
+    if (old !== undefined) table.takeAll(old);
     this.#tables[shard] = table;
-    this.#used[shard] ??= 0;
     return table;
   }
 
   #age(): void {
     for (let looks = 0, places = 0; looks < HAND_LOOKS && places < HAND_PLACES; places++) {
       const table = this.#tables[this.#handTable];
-      if (table === undefined || this.#handAt >= table.length) {
+      if (table === undefined || this.#handAt >= table.words.length) {
         this.#handTable = (this.#handTable + 1) % SHARDS;
         this.#handAt = 0;
         continue;
       }
+      const { words } = table;
       const at = this.#handAt;
       this.#handAt += STRIDE;
-      if (table[at + 4] === 0) continue;
+      if ((words[at + 2]! | words[at + 3]!) === 0) continue;
       looks++;
-      if (this.#options.isHeld(table[at + 2]!, table[at + 3]!, table[at]!, table[at + 1]!))
-        table[at + 4] = TAKEN;
-      else if ((table[at + 4]! & UNHELD) === 0) table[at + 4]! |= UNHELD;
-      else {
-        remove(table, at);
-        // Another entry may have moved here.
-        this.#handAt = at;
-        this.#used[this.#handTable]!--;
-        this.size--;
-      }
+      const isHeld = this.#options.isHeld(words[at + 2]!, words[at + 3]!, words[at]!, words[at + 1]!);
+      if (!table.noteHeld(at, isHeld)) continue;
+      table.remove(at);
+      // Another entry may have moved here.
+      this.#handAt = at;
+      this.size--;
     }
   }
 }
 
-function home(table: Uint32Array, hi: number, lo: number): number {
-  const h = Math.imul((lo >>> 6) ^ Math.imul(hi, 0x85ebca6b), 0x9e3779b1) >>> 0;
-  return Math.floor((h * (table.length / STRIDE)) / 2 ** 32) * STRIDE;
-}
+class Table {
+  readonly words: Uint32Array;
+  readonly capacity: number;
+  /** By place, as bits: its block was removed, or the hand found it unheld once. */
+  readonly #unheld: Uint8Array;
+  #used = 0;
 
-/** Offset of the handle's entry, or of the free place where it belongs. */
-function find(table: Uint32Array, hi: number, lo: number): number {
-  let at = home(table, hi, lo);
-  while (table[at + 4] !== 0 && (table[at + 1] !== lo || table[at] !== hi))
-    if ((at += STRIDE) === table.length) at = 0;
-  return at;
-}
-
-/** Free an entry; those behind it shift back, so that a probe ends at the first free place. */
-function remove(table: Uint32Array, hole: number): void {
-  for (let at = hole; ; ) {
-    if ((at += STRIDE) === table.length) at = 0;
-    if (table[at + 4] === 0) break;
-    const wanted = home(table, table[at]!, table[at + 1]!);
-    if (hole <= at ? hole < wanted && wanted <= at : hole < wanted || wanted <= at) continue;
-    table.copyWithin(hole, at, at + STRIDE);
-    hole = at;
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.words = new Uint32Array(capacity * STRIDE);
+    this.#unheld = new Uint8Array((capacity + 7) >>> 3);
   }
-  table.fill(0, hole, hole + STRIDE);
+
+  static bytesOf(capacity: number): number {
+    return capacity * STRIDE * 4 + ((capacity + 7) >>> 3);
+  }
+
+  get isFull(): boolean {
+    return this.#used + 1 > this.capacity * MAX_LOAD;
+  }
+
+  /** Offset of the handle's entry, or of the free place where it belongs. */
+  find(hi: number, lo: number): number {
+    const words = this.words;
+    const end = words.length;
+    let at = this.#home(hi, lo);
+    while ((words[at + 1] !== lo || words[at] !== hi) && (words[at + 2]! | words[at + 3]!) !== 0)
+      if ((at += STRIDE) === end) at = 0;
+    return at;
+  }
+
+  /** Returns whether the handle is new. */
+  put(hi: number, lo: number, ownHi: number, ownLo: number): boolean {
+    const words = this.words;
+    const at = this.find(hi, lo);
+    const isNew = !this.#isTaken(at);
+    if (isNew) this.#used++;
+    words[at] = hi;
+    words[at + 1] = lo;
+    words[at + 2] = ownHi;
+    words[at + 3] = ownLo;
+    this.#mark(at / STRIDE, false);
+    return isNew;
+  }
+
+  takeAll(old: Table): void {
+    const { words } = old;
+    for (let from = 0; from < words.length; from += STRIDE) {
+      if (!old.#isTaken(from)) continue;
+      this.put(words[from]!, words[from + 1]!, words[from + 2]!, words[from + 3]!);
+      if (old.#isUnheld(from / STRIDE)) this.noteUnheld(words[from]!, words[from + 1]!);
+    }
+  }
+
+  noteUnheld(hi: number, lo: number): void {
+    const at = this.find(hi, lo);
+    if (this.#isTaken(at)) this.#mark(at / STRIDE, true);
+  }
+
+  /** Remove the handle if it was unheld when that was last looked at. Returns whether it was. */
+  removeUnheld(hi: number, lo: number): boolean {
+    const at = this.find(hi, lo);
+    if (!this.#isTaken(at) || !this.#isUnheld(at / STRIDE)) return false;
+    this.remove(at);
+    return true;
+  }
+
+  /** Returns whether it was found unheld twice. */
+  noteHeld(at: number, isHeld: boolean): boolean {
+    const place = at / STRIDE;
+    const again = !isHeld && this.#isUnheld(place);
+    this.#mark(place, !isHeld);
+    return again;
+  }
+
+  /** Free a place; the entries behind it shift back, so that a probe ends at the first free place. */
+  remove(hole: number): void {
+    const words = this.words;
+    const end = words.length;
+    this.#used--;
+    for (let at = hole; ; ) {
+      if ((at += STRIDE) === end) at = 0;
+      if ((words[at + 2]! | words[at + 3]!) === 0) break;
+      const wanted = this.#home(words[at]!, words[at + 1]!);
+      if (hole <= at ? hole < wanted && wanted <= at : hole < wanted || wanted <= at) continue;
+      for (let i = 0; i < STRIDE; i++) words[hole + i] = words[at + i]!;
+      this.#mark(hole / STRIDE, this.#isUnheld(at / STRIDE));
+      hole = at;
+    }
+    words[hole] = words[hole + 1] = words[hole + 2] = words[hole + 3] = 0;
+    this.#mark(hole / STRIDE, false);
+  }
+
+  #isTaken(at: number): boolean {
+    return (this.words[at + 2]! | this.words[at + 3]!) !== 0;
+  }
+
+  #isUnheld(place: number): boolean {
+    return (this.#unheld[place >>> 3]! & (1 << (place & 7))) !== 0;
+  }
+
+  #mark(place: number, unheld: boolean): void {
+    const bit = 1 << (place & 7);
+    if (unheld) this.#unheld[place >>> 3]! |= bit;
+    else this.#unheld[place >>> 3]! &= ~bit;
+  }
+
+  #home(hi: number, lo: number): number {
+    const h = Math.imul((lo >>> 6) ^ Math.imul(hi, 0x85ebca6b), 0x9e3779b1) >>> 0;
+    return Math.floor((h * this.capacity) / 2 ** 32) * STRIDE;
+  }
 }

@@ -122,14 +122,22 @@ class Prints {
 }
 
 /**
- * FNV-1a over the length, the first 64 bytes, which the batch time is among, and up to 256 more spread over the rest:
- * tells frames of one publisher apart.
+ * Like FNV-1a, four bytes at a time: over the length, the first 64 bytes, which the batch time is among, and up to 256 more
+ * spread over the rest: tells frames of one publisher apart.
  */
 function fingerprint(payload: Uint8Array): number {
-  let h = (0x811c9dc5 ^ payload.length) >>> 0;
-  const head = Math.min(64, payload.length);
-  for (let i = 0; i < head; i++) h = Math.imul(h ^ payload[i]!, 0x01000193);
-  const step = Math.max(1, Math.floor((payload.length - head) / 256));
-  for (let i = head; i < payload.length; i += step) h = Math.imul(h ^ payload[i]!, 0x01000193);
+  const end = payload.length - 3;
+  let h = 0x811c9dc5 ^ payload.length;
+  let at = 0;
+  for (; at < 64 && at < end; at += 4) h = mix(h, payload, at);
+  const step = Math.max(4, Math.floor((payload.length - at) / 64));
+  for (; at < end; at += step) h = mix(h, payload, at);
+  for (at = Math.max(0, end); at < payload.length; at++) h = Math.imul(h ^ payload[at]!, 0x01000193);
   return h >>> 0;
+}
+
+function mix(h: number, bytes: Uint8Array, at: number): number {
+  const word = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+  const mixed = Math.imul(h ^ word, 0x01000193);
+  return mixed ^ (mixed >>> 15);
 }

@@ -111,4 +111,37 @@ describe("tokenChain", () => {
   test("a key of -0 is 0", () => {
     expect(one([-0])).toBe(one([0]));
   });
+
+  test("hashes an event's keys as digests do, from any parent, with extra keys and without", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 0, max: 1200 }),
+        fc.nat(39),
+        fc.option(fc.tuple(fc.nat(0xffffffff), fc.nat(0xffffffff))),
+        fc.boolean(),
+        (blockSize, blocks, more, parent, salted) => {
+          const keyed = hashing.tokenChain({ blockSize, key: KEY });
+          const tokens = Uint32Array.from({ length: blocks * blockSize + more }, (_, i) =>
+            Math.imul(i + more, 0x9e3779b1),
+          );
+          const extraKeys = salted
+            ? Array.from({ length: blocks }, (_, i) => (i === 0 ? ["s"] : null))
+            : undefined;
+          const digest = new Uint8Array(8);
+          const view = new DataView(digest.buffer);
+          view.setUint32(0, parent?.[0] ?? 0);
+          view.setUint32(4, parent?.[1] ?? blockSize);
+          const head = tokens.subarray(0, blocks * blockSize);
+          const out = new Uint32Array(2 * blocks + 2);
+          keyed.hashKeys(tokens, blocks, parent, out, extraKeys);
+          expect([...out.subarray(0, 2 * blocks)]).toEqual([
+            ...keyed.toKeys(keyed.hashTokens(head, { parent: digest, extraKeys })),
+          ]);
+          expect([...out.subarray(2 * blocks)]).toEqual([0, 0]);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
 });

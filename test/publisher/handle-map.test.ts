@@ -9,7 +9,7 @@ describe("the handle map", () => {
   it("gives back what a Map would, whatever is set", () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(fc.nat(3), fc.nat(200), fc.nat(), fc.nat()), { maxLength: 400 }),
+        fc.array(fc.tuple(fc.nat(3), fc.nat(200), fc.nat(), fc.integer({ min: 1 })), { maxLength: 400 }),
         (sets) => {
           const map = new HandleMap(boundless);
           const twin = new Map<string, [number, number]>();
@@ -46,7 +46,7 @@ describe("the handle map", () => {
     const kept: [number, number][] = [];
     for (let i = 0; i < 20_000; i++) {
       const handle: [number, number] = [Math.floor(random() * 2 ** 32), Math.floor(random() * 2 ** 32)];
-      if (map.set(...handle, i, i, 1e9)) kept.push(handle);
+      if (map.set(...handle, i, i + 1, 1e9)) kept.push(handle);
     }
     expect(reserved).toBeLessThanOrEqual(limit);
     expect(kept.length).toBeGreaterThan(1000);
@@ -60,17 +60,65 @@ describe("the handle map", () => {
   });
 
   it("forgets handles whose blocks are held no more, once there are many more of them than blocks", () => {
-    const held = new Set<number>(Array.from({ length: 1000 }, (_, own) => own));
+    const held = new Set<number>(Array.from({ length: 1000 }, (_, own) => own + 1));
     const map = new HandleMap({ reserve: () => true, isHeld: (_, ownLo) => held.has(ownLo) });
     const random = seeded(2);
     const handles = Array.from({ length: 1000 }, (_, own) => {
       const handle: [number, number] = [Math.floor(random() * 2 ** 32), Math.floor(random() * 2 ** 32)];
-      map.set(...handle, 0, own, held.size);
+      map.set(...handle, 0, own + 1, held.size);
       return handle;
     });
-    for (let own = 1000; own < 200_000; own++)
+    for (let own = 1001; own < 200_000; own++)
       map.set(Math.floor(random() * 2 ** 32), Math.floor(random() * 2 ** 32), 0, own, held.size);
     expect(map.size).toBeLessThan(3 * 4096);
-    expect(handles.every(([hi, lo], own) => map.get(hi, lo) && map.ownLo === own)).toBe(true);
+    expect(handles.every(([hi, lo], own) => map.get(hi, lo) && map.ownLo === own + 1)).toBe(true);
+  });
+
+  it("keeps the handles of the last removed blocks, and forgets older ones that are not held", () => {
+    const held = new Set<number>();
+    const map = new HandleMap({ reserve: () => true, isHeld: (_, ownLo) => held.has(ownLo) });
+    for (let own = 1; own <= 50_000; own++) {
+      map.set(own, own, 0, own, 1e9);
+      held.add(own);
+      if (own <= 1000) continue;
+      if (own % 7 === 0) continue; // of these a copy is left
+      map.removed(own - 1000, own - 1000);
+      held.delete(own - 1000);
+      if (own % 11 !== 0) continue;
+      map.set(own - 1000, own - 1000, 0, own - 1000, 1e9); // stored again
+      held.add(own - 1000);
+    }
+    expect(map.size).toBeGreaterThan(held.size);
+    expect(map.size).toBeLessThan(held.size + 2048);
+    for (const own of held) expect(map.get(own, own)).toBe(true);
+    for (let own = 47_500; own <= 49_000; own++) expect(map.get(own, own)).toBe(true);
+  });
+
+  it("forgets what it is told to, whatever stands behind it", () => {
+    const map = new HandleMap(boundless);
+    for (let lo = 1; lo <= 2000; lo++) map.set(0, lo, 7, lo, 1e9);
+    for (let lo = 1; lo <= 2000; lo += 2) map.delete(0, lo);
+    map.delete(9, 9);
+    expect(map.size).toBe(1000);
+    for (let lo = 1; lo <= 2000; lo++) expect(map.get(0, lo)).toBe(lo % 2 === 0);
+  });
+
+  it("takes the handle 0, and refuses the own key 0, which is that of a free place", () => {
+    const map = new HandleMap(boundless);
+    expect(map.get(0, 0)).toBe(false);
+    expect(map.set(0, 0, 0, 5, 0)).toBe(true);
+    expect([map.get(0, 0), map.ownLo]).toEqual([true, 5]);
+    expect(map.set(1, 1, 0, 0, 0)).toBe(false);
+    expect(map.get(1, 1)).toBe(false);
+  });
+
+  it("takes 32 bytes or less for each handle", () => {
+    const map = new HandleMap(boundless);
+    let most = 0;
+    for (let i = 1; i <= 100_000; i++) {
+      map.set(Math.imul(i, 0x9e3779b1) >>> 0, Math.imul(i, 0x85ebca6b) >>> 0, i, i, 1e9);
+      if (i > 20_000) most = Math.max(most, map.bytes / map.size);
+    }
+    expect(most).toBeLessThan(32);
   });
 });

@@ -1,0 +1,45 @@
+/**
+ * Room for the lists of numbers that are read from payloads: an array of its own for each costs more than reading it
+ * (measured, Node 20: 3 µs for 512 words, against 1.6 µs for taking that many token ids).
+ * @module
+ */
+
+export class WordPool {
+  readonly #chunkWords: number;
+  #chunk: Uint32Array;
+  #at = 0;
+  #isLent = false;
+
+  /** @param chunkWords - lists of up to half as many are cut from chunks of this many; longer ones have arrays of their own */
+  constructor(chunkWords = 4096) {
+    this.#chunkWords = chunkWords;
+    this.#chunk = new Uint32Array(0);
+  }
+
+  /** A list of so many words, whatever they are now. */
+  take(words: number): Uint32Array {
+    if (words > this.#chunkWords / 2) return new Uint32Array(words);
+    if (this.#at + words > this.#chunk.length) {
+      this.#chunk = new Uint32Array(this.#chunkWords);
+      this.#at = 0;
+    }
+    const list = new Uint32Array(this.#chunk.buffer, 4 * this.#at, words);
+    this.#at += words;
+    return list;
+  }
+
+  /**
+   * Lend it to `use`, after which all lists that were taken are read no more and their room is used again. Lent already,
+   * since what reads them called this in between, it lends nothing.
+   */
+  lend<T>(use: (pool: WordPool | undefined) => T): T {
+    if (this.#isLent) return use(undefined);
+    this.#isLent = true;
+    try {
+      return use(this);
+    } finally {
+      this.#isLent = false;
+      this.#at = 0;
+    }
+  }
+}

@@ -1,0 +1,229 @@
+/**
+ * Events of a publisher in `tokens` mode → changes of the block index: each stored block gets our own key, chained from
+ * its parent's by its token ids and extra keys, and removals are translated by the engine's hash, the handle.
+ *
+ * The keys of an event are hashed in one go and change the index in one go, as long as no block of it is special.
+ * @module
+ */
+import { isAmbiguous } from "./ambiguous-blocks.js";
+import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./block-index/index.js";
+import type { BlockRemoved, BlockStored } from "./events/index.js";
+import type { TokenClass } from "./key-classes.js";
+import type { Publisher } from "./publisher-state.js";
+import { extraKeysOf, type Lanes } from "./stored-extra-keys.js";
+
+/** Why a well-formed event changed nothing, or less than it says. */
+export type StoreSkip =
+  | "window-group" // a sliding-window or state group, or one of other blocks: the match becomes an upper bound
+  | "unknown-handle" // tokens mode: a store or removal names blocks whose tokens were never announced
+  | "parked" // tokens mode: waits for its parent
+  | "parked-dropped" // tokens mode: gave up waiting, the bound was reached
+  | "ambiguous" // tokens mode on older wires: two engine hashes for equal tokens
+  | "no-memory" // no room for a handle, or for the publisher's tier and group, or it has too many of them
+  | "group-out-of-range";
+
+export interface OwnKeyWriterOptions {
+  readonly index: BlockIndex;
+  readonly tiers: Tiers;
+  readonly classOf: (publisher: Publisher, blockSize: number) => TokenClass;
+  readonly onSkip: (reason: StoreSkip, publisher: Publisher) => void;
+  /** A store was parked. Returns whether it was placed all the same, by {@link OwnKeyWriter.adopt}. */
+  readonly onParked: (publisher: Publisher, store: BlockStored) => boolean;
+  /** A store's place is known. */
+  readonly onPlaced: (publisher: Publisher, store: BlockStored) => void;
+}
+
+/** A store with known place: its line, and the number of its blocks that are there. */
+interface Placed {
+  readonly store: BlockStored;
+  readonly line: HolderLine;
+  readonly blocks: number;
+}
+
+/** Keys of longer events are not kept in one array from event to event. */
+const KEPT_WORDS = 4096;
+
+export class OwnKeyWriter {
+  readonly #options: OwnKeyWriterOptions;
+  /** Room for an event's own keys; undefined while one has it, since a host that is told of something may apply others. */
+  #kept: Uint32Array | undefined;
+
+  constructor(options: OwnKeyWriterOptions) {
+    this.#options = options;
+  }
+
+  /** What own key a handle stands for has come out, though it was never announced: place what waits for it. */
+  adopt(publisher: Publisher, handle: Lanes, own: Lanes): void {
+    if (!publisher.handles.set(...handle, ...own, publisher.residents)) {
+      this.#lose(publisher);
+      return;
+    }
+    publisher.markIncomplete(); // so it is already; from now on removals leave marks
+    this.#place(publisher, this.#waitingFor(publisher, handle));
+  }
+
+  store(publisher: Publisher, event: BlockStored, line: HolderLine): void {
+    const blocks = event.blockKeys.length / 2;
+    if (event.tokenIds.length === 0) this.#storeByHandle(publisher, event, line);
+    else if (this.#storeChain(publisher, event, line, blocks) && publisher.parked.size > 0)
+      this.#place(publisher, this.#waitingFor(publisher, event.blockKeys, blocks));
+  }
+
+  remove(publisher: Publisher, event: BlockRemoved, line: HolderLine): void {
+    const { index, onSkip } = this.#options;
+    const { handles, parked } = publisher;
+    const { blockKeys, remainingCopies } = event;
+    const blocks = blockKeys.length / 2;
+    const own = this.#take(blocks);
+    const { evictions } = index.counts;
+    // Known blocks are taken from the index in runs, as long as no other stands between them.
+    let from = 0;
+    const flush = (to: number): void => {
+      if (from < to) publisher.residency.evict(line, own, remainingCopies, from, to);
+      from = to + 1;
+    };
+    for (let block = 0; block < blocks; block++) {
+      const hi = blockKeys[2 * block]!;
+      const lo = blockKeys[2 * block + 1]!;
+      const known = handles.get(hi, lo);
+      own[2 * block] = handles.ownHi;
+      own[2 * block + 1] = handles.ownLo;
+      // A handle outlives its block: what is removed may be a later copy that is still parked.
+      if (parked.size > 0) {
+        flush(block);
+        from = block;
+        if (!(known && index.holds(line, own[2 * block]!, own[2 * block + 1]!)) && parked.removed(hi, lo)) {
+          from = block + 1;
+          continue;
+        }
+      }
+      if (known) continue;
+      flush(block);
+      index.counts.unknownRemovals++;
+      onSkip("unknown-handle", publisher);
+    }
+    flush(blocks);
+    this.#forget(publisher, blockKeys, own, index.counts.evictions - evictions === blocks);
+    this.#giveBack(own);
+  }
+
+  /** Blocks were removed: the handles of those that are gone may go. */
+  #forget(publisher: Publisher, blockKeys: Uint32Array, own: Uint32Array, all: boolean): void {
+    const areGone = all && publisher.lineCount === 1;
+    for (let i = 0; i < blockKeys.length; i += 2)
+      if (areGone || !publisher.holdsAnywhere(own[i]!, own[i + 1]!))
+        publisher.handles.removed(blockKeys[i]!, blockKeys[i + 1]!);
+  }
+
+  /** Store under own keys, and then what waited for these blocks, and what waited for those. */
+  #place(publisher: Publisher, work: Placed[]): void {
+    for (let next = work.pop(); next !== undefined; next = work.pop())
+      if (this.#storeChain(publisher, next.store, next.line, next.blocks))
+        work.push(...this.#waitingFor(publisher, next.store.blockKeys, next.blocks));
+  }
+
+  /** Parked stores under some handles: they are parked no more. */
+  #waitingFor(publisher: Publisher, handles: ArrayLike<number>, blocks = 1): Placed[] {
+    const waiting: Placed[] = [];
+    if (publisher.parked.size === 0) return waiting;
+    for (let i = 0; i < 2 * blocks; i += 2)
+      for (const child of publisher.parked.take(handles[i]!, handles[i + 1]!)) {
+        const { medium, groupIdx } = child.store;
+        const line = publisher.line(this.#options.tiers.of(medium), groupIdx ?? 0);
+        if (line === undefined) this.#lose(publisher);
+        else waiting.push({ ...child, line });
+      }
+    return waiting;
+  }
+
+  /** Returns whether the store's blocks have own keys now. */
+  #storeChain(publisher: Publisher, event: BlockStored, line: HolderLine, blocks: number): boolean {
+    const { index, tiers, onPlaced, classOf } = this.#options;
+    const { handles } = publisher;
+    const { blockKeys, parentKey } = event;
+    let parent: Lanes | null = null;
+    if (parentKey !== null) {
+      if (!handles.get(parentKey[0], parentKey[1])) {
+        this.#park(publisher, event, parentKey);
+        return false;
+      }
+      // With none of its blocks left it proves nothing of its parent.
+      if (blocks === 0) return true;
+      parent = [handles.ownHi, handles.ownLo];
+      if (publisher.impliesParents && tiers.names[line.tier] === ENGINE_TIER)
+        index.imply(line, handles.ownHi, handles.ownLo);
+    }
+    const own = this.#take(blocks);
+    const { chain } = classOf(publisher, event.blockSize);
+    chain.hashKeys(event.tokenIds, blocks, parent, own, extraKeysOf(event, blocks));
+    onPlaced(publisher, event);
+    const residents = index.slots.residents(line);
+    let from = 0;
+    for (let block = 0; block < blocks; block++) {
+      const hi = blockKeys[2 * block]!;
+      const lo = blockKeys[2 * block + 1]!;
+      const ownHi = own[2 * block]!;
+      const ownLo = own[2 * block + 1]!;
+      if (!handles.set(hi, lo, ownHi, ownLo, residents)) {
+        publisher.residency.add(line, own, from, block);
+        this.#lose(publisher);
+        return false;
+      }
+      if (event.hasExtraKeysField) continue;
+      // Of two equal blocks in one event the second must find the first.
+      if (isAmbiguous(publisher, hi, lo, ownHi, ownLo, residents))
+        this.#options.onSkip("ambiguous", publisher);
+      else publisher.residency.add(line, own, block, block + 1);
+      from = block + 1;
+    }
+    publisher.residency.add(line, own, from, blocks);
+    this.#giveBack(own);
+    return true;
+  }
+
+  #park(publisher: Publisher, event: BlockStored, [hi, lo]: Lanes): void {
+    const { onParked, onSkip } = this.#options;
+    const before = publisher.parked.dropped;
+    // What it was decoded into is used again for the next frame.
+    const store = { ...event, blockKeys: event.blockKeys.slice(), tokenIds: event.tokenIds.slice() };
+    publisher.parked.park(hi, lo, store);
+    if (!onParked(publisher, store))
+      onSkip(publisher.parked.dropped > before ? "parked-dropped" : "parked", publisher);
+  }
+
+  /** A store without tokens says where known blocks are now: offload tiers of some versions send these. */
+  #storeByHandle(publisher: Publisher, event: BlockStored, line: HolderLine): void {
+    const { onSkip } = this.#options;
+    const { handles } = publisher;
+    const own = this.#take(1);
+    for (let i = 0; i < event.blockKeys.length; i += 2) {
+      if (!handles.get(event.blockKeys[i]!, event.blockKeys[i + 1]!)) {
+        onSkip("unknown-handle", publisher);
+        publisher.markIncomplete();
+        continue;
+      }
+      own[0] = handles.ownHi;
+      own[1] = handles.ownLo;
+      if (publisher.ambiguous.has(own[0], own[1])) onSkip("ambiguous", publisher);
+      else publisher.residency.add(line, own, 0, 1);
+    }
+    this.#giveBack(own);
+  }
+
+  #take(blocks: number): Uint32Array {
+    if (2 * blocks > KEPT_WORDS) return new Uint32Array(2 * blocks);
+    const own = this.#kept ?? new Uint32Array(KEPT_WORDS);
+    this.#kept = undefined;
+    return own;
+  }
+
+  #giveBack(own: Uint32Array): void {
+    if (own.length === KEPT_WORDS) this.#kept = own;
+  }
+
+  /** There was no memory for what an event says. */
+  #lose(publisher: Publisher): void {
+    this.#options.onSkip("no-memory", publisher);
+    publisher.markIncomplete();
+  }
+}

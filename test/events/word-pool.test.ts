@@ -1,0 +1,49 @@
+/** Lists that are cut from one array: never two in one place, until they are read no more. */
+import fc from "fast-check";
+import { decodeEventBatch, WordPool } from "kvblock/events";
+import { removedFrame, storedFrame } from "kvblock/testing";
+import { describe, expect, test } from "vitest";
+
+describe("the word pool", () => {
+  test("gives lists that do not overlap, of any length", () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(40), { maxLength: 60 }), (lengths) => {
+        const pool = new WordPool(32);
+        const lists = lengths.map((length) => pool.take(length));
+        for (const [i, list] of lists.entries()) list.fill(i + 1);
+        expect(lists.map(({ length }) => length)).toEqual(lengths);
+        for (const [i, list] of lists.entries()) expect(list.every((word) => word === i + 1)).toBe(true);
+      }),
+    );
+  });
+
+  test("uses its room again after it was lent, and lends nothing to who asks in between", () => {
+    const pool = new WordPool(64);
+    const first = pool.lend((lent) => {
+      expect(lent).toBe(pool);
+      expect(pool.lend((again) => again)).toBeUndefined();
+      return pool.take(8).fill(7);
+    });
+    expect(() =>
+      pool.lend(() => {
+        throw new Error("as it may");
+      }),
+    ).toThrow("as it may");
+    const second = pool.lend((lent) => lent!.take(8));
+    expect(second.byteOffset).toBe(first.byteOffset);
+    expect(second.buffer).toBe(first.buffer);
+  });
+
+  test("decodes the same with a pool, whatever was in it, as without", () => {
+    const pool = new WordPool(256);
+    const frames = [1, 3, 40, 2].flatMap((blocks, seq) => {
+      const tokens = Array.from({ length: 16 * blocks }, (_, i) => (i * 7919 * blocks) % 152_000);
+      const event = { pod: "a", model: "m", tokens, blockSize: 16, seed: "0", at: seq };
+      return [storedFrame({ ...event, seq: 2 * seq }), removedFrame({ ...event, seq: 2 * seq + 1 })];
+    });
+    for (const { payload } of frames)
+      expect(pool.lend((lent) => structuredClone(decodeEventBatch(payload, lent)))).toEqual(
+        decodeEventBatch(payload),
+      );
+  });
+});
