@@ -83,7 +83,7 @@ export class Tokenizers {
       );
     }
     if (tokenizer !== undefined) {
-      if (isNew) this.#diagnostics.withdraw("tokenizer-missing", model);
+      if (isNew) this.#tell(model, tokenizer.degraded);
       return tokenizer;
     }
     this.#found.delete(model);
@@ -96,6 +96,20 @@ export class Tokenizers {
       evidence: {},
     });
     throw new KvBlockError("ERR_KVBLOCK_TOKENIZE", `No tokenizer for the model ${JSON.stringify(model)}.`);
+  }
+
+  #tell(model: string, degraded: string | undefined): void {
+    this.#diagnostics.withdraw("tokenizer-missing", model);
+    if (degraded === undefined) this.#diagnostics.withdraw("tokenizer-degraded", model);
+    else
+      this.#diagnostics.raise({
+        code: "tokenizer-degraded",
+        severity: "warning",
+        message: `The tokenizer of ${JSON.stringify(model)} encodes more slowly than it should: ${degraded}.`,
+        fix: "Its tokens are right; report the model, so that it is encoded fast again.",
+        model,
+        evidence: { reason: degraded },
+      });
   }
 }
 

@@ -233,6 +233,7 @@ export type DiagnosticCode =
   | "memory-limit"
   | "token-count-mismatch"
   | "tokenizer-missing"
+  | "tokenizer-degraded"
   | "workers-unavailable"
   | "worker-died"
   | "subscription-failed";
@@ -294,6 +295,8 @@ export interface EncodeOptions {
 
 /** Turns text into exactly the token ids that the engine would compute on. */
 export interface Tokenizer {
+  /** Why it encodes more slowly than it should, told as the diagnostic `tokenizer-degraded`. Its tokens are right. */
+  readonly degraded?: string | undefined;
   encode(text: string, options: EncodeOptions): TokenIds | Promise<TokenIds>;
   encodeChat?(messages: readonly ChatMessage[], options: ChatOptions): TokenIds | Promise<TokenIds>;
   close?(): void | Promise<void>;

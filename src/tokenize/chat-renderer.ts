@@ -5,11 +5,12 @@
  * `apply_chat_template`, `render_jinja_template`.
  * @module
  */
-import { LRUCache } from "lru-cache";
 import { checkName, checkOptions, KvBlockError, rangeMistake, typeMistake } from "../errors.js";
 import type { ChatMessage, ChatOptions } from "../types.js";
+import { BoundedCache } from "./bounded-cache.js";
 import { ChatTemplate } from "./chat-template.js";
 import { type TemplateMessage, templateMessages, templateTools } from "./messages.js";
+import type { TokenizerFiles } from "./model-files.js";
 import { pythonStrip } from "./python-values.js";
 
 /** Compiled templates kept: a model's own and those that requests bring. vLLM keeps as many. */
@@ -34,16 +35,18 @@ const OPTIONS: readonly string[] = [
 
 export class ChatRenderer {
   readonly #templates: ReadonlyMap<string, string>;
+  readonly #from: string;
   readonly #specialTokens: Readonly<Record<string, unknown>>;
   readonly #now: () => Date;
-  readonly #compiled = new LRUCache<string, ChatTemplate>({ max: COMPILED_TEMPLATES });
+  readonly #compiled = new BoundedCache<string, ChatTemplate>({ maxEntries: COMPILED_TEMPLATES });
 
   constructor(
-    templates: ReadonlyMap<string, string>,
+    { templates, templatesFrom }: Pick<TokenizerFiles, "templates" | "templatesFrom">,
     specialTokens: Readonly<Record<string, unknown>>,
     now: () => Date = () => new Date(),
   ) {
     this.#templates = templates;
+    this.#from = templatesFrom;
     this.#specialTokens = specialTokens;
     this.#now = now;
   }
@@ -75,11 +78,11 @@ export class ChatRenderer {
 
   /** A request's own template, else the tool-use template when there are tools, else the default one. */
   #template(requested: string | undefined, withTools: boolean): ChatTemplate {
-    if (requested !== undefined)
-      return this.#compile(this.#templates.get(requested) ?? checkName("chatTemplate", requested));
-    const source =
-      (withTools ? this.#templates.get("tool_use") : undefined) ?? this.#templates.get("default");
-    if (source !== undefined) return this.#compile(source);
+    if (requested !== undefined && !this.#templates.has(requested))
+      return this.#compile(checkName("chatTemplate", requested), "the request's chatTemplate");
+    const name = requested ?? (withTools && this.#templates.has("tool_use") ? "tool_use" : "default");
+    const source = this.#templates.get(name);
+    if (source !== undefined) return this.#compile(source, `${this.#from} (${name})`);
     const names = [...this.#templates.keys()];
     throw new KvBlockError(
       "ERR_KVBLOCK_TOKENIZE",
@@ -89,9 +92,9 @@ export class ChatRenderer {
     );
   }
 
-  #compile(source: string): ChatTemplate {
+  #compile(source: string, from: string): ChatTemplate {
     let template = this.#compiled.get(source);
-    if (template === undefined) this.#compiled.set(source, (template = new ChatTemplate(source)));
+    if (template === undefined) this.#compiled.set(source, (template = new ChatTemplate(source, from)));
     return template;
   }
 

@@ -33,12 +33,15 @@ export class ChatTemplate {
   readonly #program: TemplateNode;
   readonly #printed = new Set<unknown>();
 
-  /** @throws KvBlockError `ERR_KVBLOCK_TOKENIZE` for a syntax error */
-  constructor(source: string) {
+  /**
+   * @param from - where it stands, for the message
+   * @throws KvBlockError `ERR_KVBLOCK_TOKENIZE` for a syntax error
+   */
+  constructor(source: string, from: string) {
     try {
       this.#program = parseTemplate(source);
     } catch (cause) {
-      throw new KvBlockError("ERR_KVBLOCK_TOKENIZE", "the chat template does not parse", { cause });
+      throw new KvBlockError("ERR_KVBLOCK_TOKENIZE", `${from}: the chat template does not parse`, { cause });
     }
     this.contentFormat = detectContentFormat(this.#program);
     for (const node of walk(this.#program))

@@ -1,15 +1,16 @@
 /**
- * A `Tokenizer` from a model's `tokenizer.json`, on `@huggingface/tokenizers`, with the model's own chat template.
+ * A `Tokenizer` from a model's `tokenizer.json`, with the model's own chat template.
  *
  * Completions are encoded with the tokenizer's special tokens, chats without (the template writes them), as vLLM's
  * endpoints do by default.
  * @module
  */
-import { Tokenizer as Encoder } from "@huggingface/tokenizers";
-import { checkName, checkOptions, KvBlockError, typeMistake } from "../errors.js";
+import { checkInteger, checkName, checkOptions, KvBlockError, typeMistake } from "../errors.js";
 import type { ChatMessage, ChatOptions, EncodeOptions, Tokenizer } from "../types.js";
 import { ChatRenderer } from "./chat-renderer.js";
+import { type LoadedEncoder, loadEncoder, type ModelEncoder } from "./model-encoder.js";
 import { readTokenizerFiles, type TokenizerFiles, templatesOfConfig } from "./model-files.js";
+import { checkTokenizerJson } from "./tokenizer-json.js";
 
 /** A tokenizer's files as parsed JSON, where no directory holds them. */
 export interface HuggingFaceTokenizerSource {
@@ -19,39 +20,52 @@ export interface HuggingFaceTokenizerSource {
   chatTemplate?: string | undefined;
 }
 
-/** How templates are rendered. */
+/** How a tokenizer renders and encodes. */
 export interface HuggingFaceTokenizerOptions {
   /** Clock of templates that print the date (`strftime_now`): the engine's, in its time zone. Default: the host's. */
   now?: (() => Date) | undefined;
+  /** Bytes of segments of prompts that are remembered with their tokens. Default 32 MiB; 0 remembers none. */
+  memoBytes?: number | undefined;
+  /** Whether byte-level BPE models are encoded by our own, faster implementation. Default true. */
+  fastPath?: boolean | undefined;
 }
+
+const DEFAULT_MEMO_BYTES = 32 * 2 ** 20;
 
 /**
  * Load a model's tokenizer.
  *
  * @param source - a directory with `tokenizer.json` (and `tokenizer_config.json`, `chat_template.jinja` or
  *   `chat_template.json`), the path of a `tokenizer.json`, or the parsed files
- * @returns a tokenizer that encodes at once, on the calling thread (0.2 to 0.5 million tokens a second)
+ * @returns a tokenizer that encodes at once, on the calling thread; its `degraded` says why a model that should be
+ *   encoded fast is not
  * @throws KvBlockError `ERR_KVBLOCK_TOKENIZE` naming the file or field that is missing or broken
  */
 export async function createHuggingFaceTokenizer(
   source: string | HuggingFaceTokenizerSource,
   options: HuggingFaceTokenizerOptions = {},
 ): Promise<Tokenizer> {
-  checkOptions("createHuggingFaceTokenizer", options, ["now"]);
-  if (options.now !== undefined && typeof options.now !== "function")
-    throw typeMistake("now", "function", options.now);
+  checkOptions("createHuggingFaceTokenizer", options, ["now", "memoBytes", "fastPath"]);
+  const { now, memoBytes = DEFAULT_MEMO_BYTES, fastPath = true } = options;
+  if (now !== undefined && typeof now !== "function") throw typeMistake("now", "function", now);
+  checkInteger("memoBytes", memoBytes, 0);
+  if (typeof fastPath !== "boolean") throw typeMistake("fastPath", "boolean", fastPath);
   const files =
     typeof source === "string" ? await readTokenizerFiles(checkName("source", source)) : fromSource(source);
-  const renderer = new ChatRenderer(files.templates, specialTokens(files.tokenizerConfig), options.now);
-  return new HuggingFaceTokenizer(createEncoder(files), renderer);
+  const { tokenizerConfig } = files;
+  const renderer = new ChatRenderer(files, specialTokens(tokenizerConfig), now);
+  const json = checkTokenizerJson(files.tokenizerJson as Record<string, unknown>);
+  return new HuggingFaceTokenizer(loadEncoder(json, tokenizerConfig, { memoBytes, fastPath }), renderer);
 }
 
 class HuggingFaceTokenizer implements Tokenizer {
-  #encoder: Encoder | undefined;
+  readonly degraded: string | undefined;
+  #encoder: ModelEncoder | undefined;
   readonly #renderer: ChatRenderer;
 
-  constructor(encoder: Encoder, renderer: ChatRenderer) {
+  constructor({ encoder, degraded }: LoadedEncoder, renderer: ChatRenderer) {
     this.#encoder = encoder;
+    this.degraded = degraded;
     this.#renderer = renderer;
   }
 
@@ -72,16 +86,17 @@ class HuggingFaceTokenizer implements Tokenizer {
 
   #encode(text: string, addSpecialTokens: boolean): Uint32Array {
     if (this.#encoder === undefined) throw new KvBlockError("ERR_KVBLOCK_CLOSED", "the tokenizer is closed");
-    let ids: number[];
+    let ids: Uint32Array;
     try {
-      ids = this.#encoder.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+      // A lone surrogate is U+FFFD, as it is to the official library's own binding.
+      ids = this.#encoder.encode(text.toWellFormed(), addSpecialTokens);
     } catch (cause) {
+      if (cause instanceof KvBlockError) throw cause;
       throw new KvBlockError("ERR_KVBLOCK_TOKENIZE", "the tokenizer cannot encode this text", { cause });
     }
-    // An id the vocabulary lacks comes back as undefined, and would become token 0.
-    if (ids.length === 0 || ids.includes(undefined as unknown as number))
+    if (ids.length === 0)
       throw new KvBlockError("ERR_KVBLOCK_TOKENIZE", "the tokenizer has no tokens for this text");
-    return Uint32Array.from(ids);
+    return ids;
   }
 }
 
@@ -95,23 +110,8 @@ function fromSource(source: HuggingFaceTokenizerSource): TokenizerFiles {
   if (chatTemplate !== undefined) checkName("chatTemplate", chatTemplate);
   const templates =
     chatTemplate === undefined ? templatesOfConfig(tokenizerConfig) : new Map([["default", chatTemplate]]);
-  return { tokenizerJson, tokenizerConfig, templates };
-}
-
-function createEncoder({ tokenizerJson, tokenizerConfig }: TokenizerFiles): Encoder {
-  if (!isRecord((tokenizerJson as Record<string, unknown>)["model"]))
-    throw new KvBlockError("ERR_KVBLOCK_TOKENIZE", 'tokenizer.json: "model" is missing');
-  try {
-    return new Encoder(tokenizerJson, tokenizerConfig);
-  } catch (cause) {
-    throw new KvBlockError(
-      "ERR_KVBLOCK_TOKENIZE",
-      "tokenizer.json: the tokenizer it describes cannot be built",
-      {
-        cause,
-      },
-    );
-  }
+  const templatesFrom = chatTemplate === undefined ? 'tokenizerConfig: "chat_template"' : "chatTemplate";
+  return { tokenizerJson, tokenizerConfig, templates, templatesFrom };
 }
 
 /** `bos_token`, `eos_token` and kin, which transformers gives to every template (`special_tokens_map`). */

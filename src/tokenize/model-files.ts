@@ -18,6 +18,8 @@ export interface TokenizerFiles {
   readonly tokenizerConfig: Readonly<Record<string, unknown>>;
   /** Chat templates by name; `default` is the model's own. */
   readonly templates: ReadonlyMap<string, string>;
+  /** The file or field that they stand in, for messages. */
+  readonly templatesFrom: string;
 }
 
 /** Read a directory that holds a `tokenizer.json`, or the files beside a `tokenizer.json`. */
@@ -39,7 +41,7 @@ export async function readTokenizerFiles(path: string): Promise<TokenizerFiles> 
       `no tokenizer.json in ${path}: save the model's fast tokenizer there, or give the path of the file`,
     );
   const tokenizerConfig = (await readJson(join(directory, "tokenizer_config.json"))) ?? {};
-  return { tokenizerJson, tokenizerConfig, templates: await readTemplates(directory, tokenizerConfig) };
+  return { tokenizerJson, tokenizerConfig, ...(await readTemplates(directory, tokenizerConfig)) };
 }
 
 /** The chat templates inside a `tokenizer_config.json`: one text, or a list of `{ name, template }`. */
@@ -63,23 +65,25 @@ export function templatesOfConfig(config: Readonly<Record<string, unknown>>): Ma
 async function readTemplates(
   directory: string,
   config: Readonly<Record<string, unknown>>,
-): Promise<Map<string, string>> {
-  const own = await readText(join(directory, "chat_template.jinja"));
+): Promise<Pick<TokenizerFiles, "templates" | "templatesFrom">> {
+  const ownPath = join(directory, "chat_template.jinja");
+  const own = await readText(ownPath);
   if (own !== undefined) {
     const templates = new Map([["default", own]]);
     const more = join(directory, "additional_chat_templates");
     for (const file of (await readdir(more).catch(ignoreAbsence)) ?? [])
       if (file.endsWith(".jinja"))
         templates.set(basename(file, ".jinja"), (await readText(join(more, file))) ?? "");
-    return templates;
+    return { templates, templatesFrom: ownPath };
   }
   const path = join(directory, "chat_template.json");
   const json = await readJson(path);
-  if (json === undefined) return templatesOfConfig(config);
+  if (json === undefined)
+    return { templates: templatesOfConfig(config), templatesFrom: join(directory, "tokenizer_config.json") };
   const text = json["chat_template"];
   if (typeof text !== "string")
     throw new KvBlockError("ERR_KVBLOCK_TOKENIZE", `${path}: "chat_template" is not a text`);
-  return new Map([["default", text]]);
+  return { templates: new Map([["default", text]]), templatesFrom: path };
 }
 
 async function readJson(path: string): Promise<Record<string, unknown> | undefined> {
@@ -96,11 +100,14 @@ async function readJson(path: string): Promise<Record<string, unknown> | undefin
   return value as Record<string, unknown>;
 }
 
+/** A byte order mark is no part of the text. */
 async function readText(path: string): Promise<string | undefined> {
+  const bytes = await readFile(path).catch((cause: unknown) => ignoreAbsence(cause, path));
+  if (bytes === undefined) return undefined;
   try {
-    return (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
-    return ignoreAbsence(cause, path);
+    throw new KvBlockError("ERR_KVBLOCK_TOKENIZE", `${path} is not UTF-8`, { cause });
   }
 }
 

@@ -26,7 +26,7 @@ const renderers = Object.fromEntries(
   Object.entries(sources).map(([name, source]) => [
     name,
     new ChatRenderer(
-      new Map([["default", source]]),
+      { templates: new Map([["default", source]]), templatesFrom: name },
       name === "qwen3" ? { eos_token: "<|im_end|>", pad_token: "<|endoftext|>" } : renderings.special_tokens,
     ),
   ]),
@@ -64,6 +64,6 @@ describe("a chat is rendered as Python's jinja2 renders it", () => {
 
 describe("the content format of a template", () => {
   it.each(Object.entries(sources))("of %s is what jinja2's syntax tree says", (name, source) => {
-    expect(new ChatTemplate(source).contentFormat).toBe(renderings.formats[name]);
+    expect(new ChatTemplate(source, name).contentFormat).toBe(renderings.formats[name]);
   });
 });

@@ -9,6 +9,7 @@ import { Tokenizer as RustTokenizer } from "tokenizers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Tokenizer } from "../../src/types.js";
 import { seeded } from "../support/random.js";
+import { BYTE_LEVEL, byteLevelJson, split } from "./byte-level-json.js";
 import { QWEN3, qwen3Config } from "./qwen3.js";
 
 const LOREM =
@@ -128,6 +129,14 @@ function characterTokenizer(): Record<string, unknown> {
   };
 }
 
+function sequence(...pretokenizers: object[]): object {
+  return { type: "Sequence", pretokenizers };
+}
+
+function bert(token: string): object {
+  return { type: "BertProcessing", sep: [token, 300], cls: [token, 300] };
+}
+
 let qwen3: Tokenizer;
 beforeAll(async () => {
   qwen3 = await createHuggingFaceTokenizer(QWEN3);
@@ -209,7 +218,10 @@ describe("templates of a model directory", () => {
     mkdirSync(join(path, "additional_chat_templates"), { recursive: true });
     writeFileSync(join(path, "tokenizer.json"), JSON.stringify(characterTokenizer()));
     for (const [file, content] of Object.entries(files))
-      writeFileSync(join(path, file), typeof content === "string" ? content : JSON.stringify(content));
+      writeFileSync(
+        join(path, file),
+        typeof content === "string" || content instanceof Uint8Array ? content : JSON.stringify(content),
+      );
     return path;
   }
 
@@ -263,6 +275,33 @@ describe("templates of a model directory", () => {
     expect(await rendered(path, { tools })).toEqual(await plain(path, "t"));
   });
 
+  const model = byteLevelJson().model as object;
+  const token = { id: 300, content: "<x>", special: true };
+  const malformed = (
+    [
+      ["no vocabulary", { model: { ...model, vocab: undefined } }, "model.vocab"],
+      ["a vocabulary of texts", { model: { ...model, vocab: { a: "1" } } }, 'model.vocab["a"]'],
+      ["no merges", { model: { ...model, merges: undefined } }, "model.merges"],
+      ["a merge of unknown tokens", { model: { ...model, merges: [["x", "yz"]] } }, "a merge names a token"],
+      ["a merge of one token", { model: { ...model, merges: ["x"] } }, "a merge names a token"],
+      ["added tokens in no list", { added_tokens: {} }, "added_tokens"],
+      ["an added token without an id", { added_tokens: [{ ...token, id: undefined }] }, "added_tokens[0].id"],
+      ["an added token without a text", { added_tokens: [{ id: 300 }] }, "added_tokens[0].content"],
+      ["a normalizer in text", { normalizer: "NFC" }, '"normalizer"'],
+      ["a broken pattern", { pre_tokenizer: sequence(split("(a"), BYTE_LEVEL) }, "cannot be built"],
+      [
+        "a pattern that matches nothing",
+        { pre_tokenizer: sequence(split("a*"), BYTE_LEVEL) },
+        "matches nothing",
+      ],
+      ["special tokens without ids", { post_processor: bert("<none>") }, "no tokens"],
+    ] as const
+  ).map(([what, fields, place]): [string, () => string, string] => [
+    `a tokenizer.json with ${what}`,
+    () => directory(what, { "tokenizer.json": byteLevelJson({ fields }) }),
+    place,
+  ]);
+
   it.each([
     ["a directory that does not exist", () => join(root, "nowhere"), "nowhere"],
     ["a directory without a tokenizer", () => mkdtempSync(join(root, "empty-")), "no tokenizer.json"],
@@ -288,6 +327,17 @@ describe("templates of a model directory", () => {
       () => directory("type", { "tokenizer_config.json": { chat_template: 5 } }),
       '"chat_template"',
     ],
+    [
+      "a tokenizer.json that is not UTF-8",
+      () => directory("latin1", { "tokenizer.json": Buffer.from('{"a":"\u00e9"}', "latin1") }),
+      "tokenizer.json is not UTF-8",
+    ],
+    [
+      "a template that is not UTF-8",
+      () => directory("latin1-jinja", { "chat_template.jinja": Buffer.of(0xff) }),
+      "chat_template.jinja is not UTF-8",
+    ],
+    ...malformed,
     [
       "a chat_template.json without a template",
       () => directory("none", { "chat_template.json": {} }),
@@ -318,7 +368,13 @@ describe("chat failures are typed", () => {
 
   it.each([
     ["no template", undefined, {}, "no chat template"],
-    ["a syntax error", "{% if %}", {}, "does not parse"],
+    ["a syntax error", "{% if %}", {}, "chatTemplate (default): the chat template does not parse"],
+    [
+      "one in the request",
+      "a",
+      { chatTemplate: "{% if %}" },
+      "the request's chatTemplate: the chat template",
+    ],
     ["an unknown filter", "{{ messages | nonsense }}", {}, "failed to render"],
     ["a refusal in constant words", "{{ raise_exception('No, thanks') }}", {}, "No, thanks"],
     [
@@ -423,6 +479,12 @@ describe("wrong arguments", () => {
     [
       "a clock that is a date",
       () => createHuggingFaceTokenizer(QWEN3, { now: new Date() as never }),
+      TypeError,
+    ],
+    ["a negative memo", () => createHuggingFaceTokenizer(QWEN3, { memoBytes: -1 }), RangeError],
+    [
+      "a fast path in words",
+      () => createHuggingFaceTokenizer(QWEN3, { fastPath: "yes" as never }),
       TypeError,
     ],
   ])("%s is the caller's mistake", async (_, act, mistake) => {
