@@ -142,7 +142,7 @@ class KvWorkerPool implements WorkerPool {
     let loaded: Promise<Tokenizer> | undefined;
     const inline = (): Promise<Tokenizer> => (loaded ??= loadTokenizer(source, now));
     if (this.#threads.isAvailable) await this.#threads.setUp({ do: "load", tokenizer: id, source });
-    if (inlineBelow > 0 || !this.#threads.isAvailable) await inline();
+    const here = inlineBelow > 0 || !this.#threads.isAvailable ? await inline() : undefined;
     const tokenizer = new PooledTokenizer({
       threads: this.#threads,
       id,
@@ -150,6 +150,7 @@ class KvWorkerPool implements WorkerPool {
       inlineBelow,
       now,
       inline,
+      degraded: here?.degraded,
     });
     this.#tokenizers.push(tokenizer);
     return tokenizer;

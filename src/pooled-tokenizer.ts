@@ -17,14 +17,17 @@ export interface PooledTokenizerOptions {
   readonly now: () => Date;
   /** The same tokenizer on this thread. */
   readonly inline: () => Promise<Tokenizer>;
+  readonly degraded: string | undefined;
 }
 
 export class PooledTokenizer implements Tokenizer {
+  readonly degraded: string | undefined;
   readonly #options: PooledTokenizerOptions;
   #closed = false;
 
   constructor(options: PooledTokenizerOptions) {
     this.#options = options;
+    this.degraded = options.degraded;
   }
 
   async encode(text: string, options: EncodeOptions = {}): Promise<Uint32Array> {

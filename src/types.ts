@@ -249,7 +249,6 @@ export interface Diagnostic {
   readonly model?: string | undefined;
   readonly pod?: string | undefined;
   readonly dataParallelRank?: number | undefined;
-  /** The endpoint, or other source of frames. */
   readonly source?: string | undefined;
   readonly evidence: Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
   /** How often its cause was seen since it was told. */
@@ -259,10 +258,7 @@ export interface Diagnostic {
   readonly lastSeenAt: number;
 }
 
-/**
- * A chat message in OpenAI's shape. Templates see the fields that the engine hands them: besides these `name`,
- * `tool_calls`, `tool_call_id`, `reasoning` (or `reasoning_content`), `task`, and a developer's `tools`.
- */
+/** A chat message in OpenAI's shape. Of other fields templates see those that the engine hands them, such as `tool_calls`. */
 export interface ChatMessage {
   role: string;
   content?: string | readonly unknown[] | null | undefined;

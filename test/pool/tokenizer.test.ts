@@ -82,7 +82,7 @@ describe("a pooled tokenizer", () => {
     ).rejects.toThrow(RangeError);
     await expect(tokenizer.encodeChat(chat, { chatTemplate: "{% if" })).rejects.toMatchObject({
       code: "ERR_KVBLOCK_TOKENIZE",
-      message: "the chat template does not parse",
+      message: "the request's chatTemplate: the chat template does not parse",
       cause: expect.objectContaining({ name: expect.any(String) }),
     });
     await expect(tokenizer.encodeChat(chat, { templateArguments: { f: () => 1 } })).rejects.toMatchObject({

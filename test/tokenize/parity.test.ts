@@ -20,10 +20,13 @@ describe.each(MODELS)("$name", (model) => {
 
 describe("a word of a megabyte", () => {
   // Own merges above a number of bytes take another way; so do prompts beyond a buffer.
-  it.each(MODELS.filter(({ name }) => ["qwen3", "deepseek_v3"].includes(name)))("has the same ids in $name", async (model) => {
-    const pair = await loadPair(model);
-    const word = Array.from({ length: 2 ** 20 }, (_, i) => "abcdefgh"[(i * i + (i >> 3)) % 8]).join("");
-    expect(await agree(pair, word, false)).toBe(true);
-    expect(await agree(pair, "long ".repeat(200_000), false)).toBe(true);
-  });
+  it.each(MODELS.filter(({ name }) => ["qwen3", "deepseek_v3"].includes(name)))(
+    "has the same ids in $name",
+    async (model) => {
+      const pair = await loadPair(model);
+      const word = Array.from({ length: 2 ** 20 }, (_, i) => "abcdefgh"[(i * i + (i >> 3)) % 8]).join("");
+      expect(await agree(pair, word, false)).toBe(true);
+      expect(await agree(pair, "long ".repeat(200_000), false)).toBe(true);
+    },
+  );
 });
