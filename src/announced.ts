@@ -7,6 +7,8 @@ import { isWhole } from "./identity.js";
 
 /** What one key takes, about: its place in the set, and a number on the heap. */
 const KEY_BYTES = 48;
+/** Keys of one publisher that are noted, the first: prompts meet what is shared, which comes early. */
+const MAX_KEYS = 65_536;
 
 export class Announced {
   /** Tokens per block; 0 until a store says. */
@@ -19,12 +21,14 @@ export class Announced {
     this.#reserve = reserve;
   }
 
-  /** Note a store's blocks and their parent. */
-  add(event: BlockStored): void {
+  /** Note a store's first blocks, at most so many, and their parent. Returns how many. */
+  add(event: BlockStored, most: number): number {
     if (this.blockSize === 0 && isWhole(event)) this.blockSize = event.blockSize;
     const { blockKeys, parentKey } = event;
-    for (let i = 0; i < blockKeys.length; i += 2) this.#add(blockKeys[i]!, blockKeys[i + 1]!);
     if (parentKey !== null) this.#add(parentKey[0], parentKey[1]);
+    const blocks = Math.min(most, blockKeys.length / 2);
+    for (let block = 0; block < blocks; block++) this.#add(blockKeys[2 * block]!, blockKeys[2 * block + 1]!);
+    return blocks;
   }
 
   has(hi: number, lo: number): boolean {
@@ -39,7 +43,7 @@ export class Announced {
 
   #add(hi: number, lo: number): void {
     const key = number(hi, lo);
-    if (!this.#keys.has(key) && this.#reserve(KEY_BYTES)) this.#keys.add(key);
+    if (this.#keys.size < MAX_KEYS && !this.#keys.has(key) && this.#reserve(KEY_BYTES)) this.#keys.add(key);
   }
 }
 

@@ -5,21 +5,24 @@
 import type { EventBatch } from "./events/index.js";
 import type { HeldFrame } from "./publisher/index.js";
 import type { Publisher } from "./publisher-state.js";
+import type { Turns } from "./turns.js";
 
 /** Applies a frame, pausing after each stretch of about a millisecond. */
-type Apply = (publisher: Publisher, frame: HeldFrame<EventBatch>) => Iterator<void>;
+type Apply = (publisher: Publisher, frame: HeldFrame<EventBatch>) => Iterator<unknown>;
 
 /** Payload bytes that are applied in a slice: about 3 ms of them; and those of a stretch within a long frame. */
 const SLICE_BYTES = 128 * 1024;
 const STRETCH_BYTES = 64 * 1024;
 
 export class Backlog {
+  readonly #turns: Turns;
   readonly #apply: Apply;
   readonly #publishers = new Set<Publisher>();
   readonly #waiting = new Map<Publisher, (() => void)[]>();
   #scheduled = false;
 
-  constructor(apply: Apply) {
+  constructor(turns: Turns, apply: Apply) {
+    this.#turns = turns;
     this.#apply = apply;
   }
 
@@ -62,7 +65,7 @@ export class Backlog {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    void this.#turns.next().then(() => {
       this.#scheduled = false;
       const [next] = this.#publishers;
       if (next === undefined) return;

@@ -68,6 +68,7 @@ export class BatchWriter {
         continue;
       }
       for (const piece of piecesOf(event)) {
+        if (publisher.removed) return;
         this.#apply(publisher, piece, mark);
         yield;
       }

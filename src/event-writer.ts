@@ -15,6 +15,8 @@ import { hasBareIdentifier, type Lanes } from "./stored-extra-keys.js";
 /** Attention kinds whose groups decide a prefix together: each must hold every block. An unnamed kind is full attention. */
 const FULL_ATTENTION = new Set(["full_attention", "mla_attention", "sink_full_attention"]);
 
+/** Tokens of a block at most: larger ones are no prefix cache's, and hashing one would hold the event loop. */
+const MAX_BLOCK_TOKENS = 65_536;
 /** Groups that a bit mask has room for. */
 const MAX_GROUPS = 32;
 
@@ -79,6 +81,7 @@ export class EventWriter {
     if (
       masked ||
       otherSize ||
+      event.blockSize > MAX_BLOCK_TOKENS ||
       (event.kvCacheSpecKind !== null && !FULL_ATTENTION.has(event.kvCacheSpecKind))
     ) {
       publisher.otherGroups |= 1 << group;
@@ -164,10 +167,8 @@ export class EventWriter {
   }
 
   #classOf(publisher: Publisher): KeyClass {
-    if (publisher.mode === "tokens" || publisher.hashed === undefined)
-      return this.#tokenClass(publisher, publisher.blockSize);
-    const { hashed, blockSize, era, loraAs } = publisher;
-    const { hashBlockSize } = publisher;
+    const { mode, hashed, blockSize, hashBlockSize, era, loraAs } = publisher;
+    if (mode === "tokens" || hashed === undefined) return this.#tokenClass(publisher, blockSize);
     const finer = hashBlockSize > 0 && blockSize % hashBlockSize === 0 ? hashBlockSize : blockSize;
     return this.#classes.exact(hashed, blockSize, finer, era, loraAs);
   }

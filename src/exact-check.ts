@@ -14,6 +14,7 @@ import {
   isPlain,
   isTellingRoot,
   isWhole,
+  MAX_PROBED_TOKENS,
   type Probers,
   reproduces,
   startsWith,
@@ -54,7 +55,8 @@ export class ExactCheck {
     if (event.loraName !== null && publisher.verified) this.#checkAdapter(publisher, event, event.loraName);
     if (publisher.verified) return;
     const { doubts } = publisher;
-    if (isTellingRoot(event) && doubts.roots.size < MAX_ROOTS) this.#verify(publisher, event);
+    const isUseful = isTellingRoot(event) && event.blockSize <= MAX_PROBED_TOKENS;
+    if (isUseful && doubts.roots.size < MAX_ROOTS) this.#verify(publisher, event);
     else if (!doubts.told && doubts.roots.size > 0 && publisher.frames - doubts.since >= FRAMES_TO_TELL)
       this.#tell(publisher);
   }

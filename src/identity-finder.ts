@@ -5,24 +5,27 @@
 import type { Diagnostics } from "./diagnostics.js";
 import type { BlockStored, KvEvent } from "./events/index.js";
 import { ExactCheck } from "./exact-check.js";
-import { isPlain, isTellingRoot, isWhole, Probers } from "./identity.js";
+import { hashBlockSizes, isPlain, isTellingRoot, isWhole, MAX_PROBED_TOKENS, Probers } from "./identity.js";
 import type { Hashed, KeyClasses } from "./key-classes.js";
 import type { Models } from "./models.js";
 import type { Publisher } from "./publisher-state.js";
 
 /** Plain roots that nothing reproduces, before `tokens` mode is settled. */
 const ROOTS_TO_SETTLE = 3;
-/** Roots tried of one frame: trying costs some forty hashes each. */
+/** Roots tried of one frame, and their tokens: trying costs some forty hashes of each, a few milliseconds in all. */
 const PROBES_PER_FRAME = 8;
+/** Blocks of one frame that are noted, for prompts to be held against. */
+const NOTED_PER_FRAME = 8192;
 /** With at least one such root, frames held before it is settled all the same: all prompts may share their first block. */
 const FRAMES_TO_SETTLE = 32;
 /** Frames and bytes held at most; then `tokens` mode is settled without evidence. */
 const MAX_HELD_FRAMES = 4096;
 const MAX_HELD_BYTES = 8 * 2 ** 20;
-/** Blocks of a scored prompt that are tried on a publisher whose roots were announced before we came. */
+/** Blocks, and tokens, of a scored prompt that are tried on a publisher whose roots were announced before we came. */
 const PROMPT_BLOCKS = 128;
-/** Blocks hashed for that in one lookup; the next one goes on with the next algorithm and seed. */
-const PROMPT_HASHES = 512;
+const PROMPT_TOKENS = 4096;
+/** Tokens hashed for that in one lookup, about; the next one goes on with the next algorithm and seed. */
+const PROMPT_HASHED = 8192;
 /** Single smaller blocks, which may be a hybrid model's partial ones, before they are taken for the block size. */
 const SMALLER_TO_SETTLE = 8;
 
@@ -53,10 +56,14 @@ export class IdentityFinder {
   consider(publisher: Publisher, events: readonly KvEvent[], hasMemory: boolean): void {
     this.undecided.add(publisher);
     let probes = 0;
+    let tokens = 0;
+    let noted = 0;
     for (const event of events) {
       if (event.type !== "BlockStored") continue;
-      publisher.announced.add(event);
+      if (noted < NOTED_PER_FRAME) noted += publisher.announced.add(event, NOTED_PER_FRAME - noted);
       if (probes === PROBES_PER_FRAME || !this.#isWorthProbing(publisher, event)) continue;
+      tokens += event.blockSize * hashBlockSizes(event).length;
+      if (probes > 0 && tokens > MAX_PROBED_TOKENS) continue;
       probes++;
       this.#probe(publisher, event);
       if (publisher.mode !== "undecided") return;
@@ -85,18 +92,19 @@ export class IdentityFinder {
    */
   offerPrompt(model: string, tokens: Uint32Array): Publisher[] {
     const settled: Publisher[] = [];
-    let budget = PROMPT_HASHES;
+    let budget = PROMPT_HASHED;
     for (const publisher of [...this.undecided]) {
       if (budget <= 0) break;
       const { announced } = publisher;
       if (publisher.model !== model || announced.blockSize === 0) continue;
-      const head = tokens.subarray(0, PROMPT_BLOCKS * announced.blockSize);
-      const blocks = Math.floor(head.length / announced.blockSize);
+      const most = Math.floor(Math.min(tokens.length, PROMPT_TOKENS) / announced.blockSize);
+      const blocks = Math.min(PROMPT_BLOCKS, most);
       if (blocks === 0) continue;
+      const head = tokens.subarray(0, blocks * announced.blockSize);
       const prober = this.#probers.of(publisher.settings);
       let found: Publisher["hashed"];
       for (let tries = 0; tries < prober.size && budget > 0 && found === undefined; tries++) {
-        budget -= blocks;
+        budget -= head.length;
         const candidate = publisher.nextCandidate++ % prober.size;
         found = prober.probePrompt(candidate, head, announced.blockSize, (hi, lo) => announced.has(hi, lo));
       }
@@ -112,7 +120,11 @@ export class IdentityFinder {
   }
 
   #isWorthProbing(publisher: Publisher, event: BlockStored): boolean {
-    return isTellingRoot(event) && !publisher.failedRoots.has(event.blockKeys[1]!);
+    return (
+      isTellingRoot(event) &&
+      event.blockSize <= MAX_PROBED_TOKENS &&
+      !publisher.failedRoots.has(event.blockKeys[1]!)
+    );
   }
 
   #probe(publisher: Publisher, event: BlockStored): void {

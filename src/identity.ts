@@ -37,6 +37,9 @@ export const WELL_KNOWN_SEEDS: readonly string[] = [
 /** Block sizes whose candidate hashers are kept. */
 const KEPT_BLOCK_SIZES = 8;
 
+/** Tokens of a root that are hashed by each candidate, in all sizes together: four milliseconds for all of them. */
+export const MAX_PROBED_TOKENS = 8192;
+
 /** Hash block sizes that are tried for one block size, and the smallest. */
 const MAX_HASH_SIZES = 8;
 const MIN_HASH_SIZE = 4;
@@ -172,8 +175,9 @@ export function startsWith(
 /** Sizes that a root's hashes may have: its block size, and of a plain one the divisors worth trying. */
 export function hashBlockSizes(root: BlockStored): number[] {
   const sizes = [root.blockSize];
+  const most = Math.min(MAX_HASH_SIZES, Math.floor(MAX_PROBED_TOKENS / root.blockSize));
   if (isPlain(root))
-    for (let parts = 2; sizes.length < MAX_HASH_SIZES && root.blockSize / parts >= MIN_HASH_SIZE; parts++)
+    for (let parts = 2; sizes.length < most && root.blockSize / parts >= MIN_HASH_SIZE; parts++)
       if (root.blockSize % parts === 0) sizes.push(root.blockSize / parts);
   return sizes;
 }

@@ -2,48 +2,43 @@
  * Frames from elsewhere, applied without holding the event loop.
  * @module
  */
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { typeMistake } from "./errors.js";
+import type { Turns } from "./turns.js";
 import type { KvFrame } from "./types.js";
 
-/** A slice of ingest ends after this long; one frame more may be under way then, unless it is a large one. */
-const SLICE_MS = 4;
-
 /**
- * Hand every frame to `apply`, giving the event loop a turn between slices. A promise of `apply`'s is waited for.
+ * Hand every frame to `apply` when there is time for it. A promise of `apply`'s is waited for.
  *
- * @param stopwatch - monotonic milliseconds
  * @param signal - when aborted, ends after the frame under way, or at once while waiting for one
  * @throws what the source throws, and the signal's reason; TypeError if `frames` is no iterable
  */
 export async function ingest(
   frames: Iterable<KvFrame> | AsyncIterable<KvFrame>,
   apply: (frame: KvFrame) => unknown,
-  stopwatch: () => number,
+  turns: Turns,
   signal?: AbortSignal,
 ): Promise<void> {
   signal?.throwIfAborted();
-  let sliceEnds = stopwatch() + SLICE_MS;
-  /** Apply one; a promise if the slice is over. */
-  const take = (frame: KvFrame): Promise<void> | undefined => {
-    const applied = apply(frame);
-    if (applied instanceof Promise) return applied.then(turn);
-    return stopwatch() < sliceEnds ? undefined : turn();
-  };
-  const turn = async (): Promise<void> => {
-    await nextTurn();
+  /** Apply one; a promise if it has to wait for its turn, or to be waited for. */
+  const take = (frame: KvFrame): unknown => (turns.hasTime ? apply(frame) : takeLater(frame));
+  const takeLater = async (frame: KvFrame): Promise<void> => {
+    await turns.next();
     signal?.throwIfAborted();
-    sliceEnds = stopwatch() + SLICE_MS;
+    await apply(frame);
   };
   if (isAsync(frames)) return ingestAsync(frames[Symbol.asyncIterator](), take, signal);
   if (typeof (frames as Partial<Iterable<KvFrame>> | null)?.[Symbol.iterator] !== "function")
     throw typeMistake("frames", "an iterable of frames", frames);
-  for (const frame of frames) await take(frame);
+  for (const frame of frames) {
+    const taken = take(frame);
+    if (taken instanceof Promise) await taken;
+    signal?.throwIfAborted();
+  }
 }
 
 async function ingestAsync(
   iterator: AsyncIterator<KvFrame>,
-  take: (frame: KvFrame) => Promise<void> | undefined,
+  take: (frame: KvFrame) => unknown,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   let ended = false;
@@ -54,7 +49,9 @@ async function ingestAsync(
         ended = true;
         return;
       }
-      await take(result.value);
+      const taken = take(result.value);
+      if (taken instanceof Promise) await taken;
+      signal?.throwIfAborted();
     }
   } finally {
     // A source that waits for its next frame answers only after that, or never: told, and not waited for.

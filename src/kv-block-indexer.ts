@@ -2,7 +2,6 @@
  * The indexer's own works: the parts, made and joined.
  * @module
  */
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { BlockIndex, Tiers } from "./block-index/index.js";
 import { Diagnostics } from "./diagnostics.js";
 import { checkOptions, KvBlockError } from "./errors.js";
@@ -25,6 +24,7 @@ import { checkHashed, checkTokens, SCORE_OPTIONS, uniquePods } from "./score-arg
 import type { SubscribeOptions, Subscription } from "./subscription.js";
 import { Subscriptions } from "./subscriptions.js";
 import { CHAT_OPTIONS, ENCODE_OPTIONS, Tokenizers } from "./tokenizers.js";
+import { Turns } from "./turns.js";
 import type {
   ChatMessage,
   ChatOptions,
@@ -42,6 +42,7 @@ import { WritePath } from "./write-path.js";
 
 /** Tokens of a prompt that is sooner hashed here: below, the way to a thread and back costs as much. */
 const HASHED_IN_POOL = 16_384;
+const stopwatch = (): number => performance.now();
 
 export class KvBlockIndexer implements Indexer {
   readonly #index: BlockIndex;
@@ -56,7 +57,7 @@ export class KvBlockIndexer implements Indexer {
   readonly #subscriptions: Subscriptions;
   readonly #pool: PromptHasher | undefined;
   readonly #applying = new Set<Promise<void>>();
-  readonly #stopwatch = (): number => performance.now();
+  readonly #turns = new Turns(stopwatch);
   /** Dropped entries that were told. */
   #dropped = 0;
   #closed = false;
@@ -86,6 +87,7 @@ export class KvBlockIndexer implements Indexer {
       removals,
       feeds,
       walk,
+      turns: this.#turns,
       maxFrameBytes: options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES,
     });
     this.#subscriptions = new Subscriptions({
@@ -94,7 +96,7 @@ export class KvBlockIndexer implements Indexer {
       apply: (frame) => this.#applySliced(frame),
       skip: (reason) => writePath.skip(reason),
       clock,
-      stopwatch: this.#stopwatch,
+      turns: this.#turns,
     });
     const watch = new LookupWatch({ publishers, models, diagnostics, writePath, clock });
     this.#pool = options.pool;
@@ -111,7 +113,7 @@ export class KvBlockIndexer implements Indexer {
       chainKey: classes.chainKey,
       tierWeights,
       clock,
-      stopwatch: this.#stopwatch,
+      stopwatch,
       onPrompt: (query, tokens) => {
         for (const publisher of writePath.identity.offerPrompt(query.model, tokens))
           writePath.backlog.release(publisher);
@@ -144,7 +146,7 @@ export class KvBlockIndexer implements Indexer {
     options: { signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
     this.#checkOpen();
-    const run = ingest(frames, (frame) => this.#applySliced(frame), this.#stopwatch, options.signal);
+    const run = ingest(frames, (frame) => this.#applySliced(frame), this.#turns, options.signal);
     this.#applying.add(run);
     try {
       await run;
@@ -157,8 +159,8 @@ export class KvBlockIndexer implements Indexer {
     await Promise.allSettled(this.#applying);
     for (let seen = -1; seen !== this.#writePath.frames || this.#writePath.isBusy; ) {
       seen = this.#writePath.frames;
-      await nextTurn();
-      await nextTurn();
+      await this.#turns.next();
+      await this.#turns.next();
     }
   }
 

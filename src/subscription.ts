@@ -13,6 +13,7 @@ import {
 import { Heard } from "./heard.js";
 import { ingest } from "./ingest.js";
 import type { Publisher } from "./publisher-state.js";
+import type { Turns } from "./turns.js";
 import type { KvFrame } from "./types.js";
 
 /** What to follow: a socket, with the options of `openEventSocket`, or a source of frames. */
@@ -49,7 +50,7 @@ export interface SubscriptionHost {
   /** Whose frame it was; a promise for a large one, that settles when it is applied. */
   apply(frame: KvFrame): Publisher | undefined | Promise<Publisher | undefined>;
   readonly clock: () => number;
-  readonly stopwatch: () => number;
+  readonly turns: Turns;
   /** A malformed message was dropped before it was a frame. */
   onRejected(error: Error, source: string): void;
   /** An engine was asked for what was lost: how that ended. */
@@ -132,16 +133,14 @@ export async function openSubscription(
     const applied = host.apply(frame);
     return applied instanceof Promise ? applied.then(note) : note(applied);
   };
-  const ended = ingest(socket ?? source!, apply, host.stopwatch, stop.signal).catch(
-    async (error: unknown) => {
-      if (stop.signal.aborted) return;
-      host.onFailed(error, socket?.endpoints ?? []);
-      // Nobody reads the socket any more: left open it would keep the process alive.
-      await socket?.close();
-      heard.setAllUnreachable();
-      throw error;
-    },
-  );
+  const ended = ingest(socket ?? source!, apply, host.turns, stop.signal).catch(async (error: unknown) => {
+    if (stop.signal.aborted) return;
+    host.onFailed(error, socket?.endpoints ?? []);
+    // Nobody reads the socket any more: left open it would keep the process alive.
+    await socket?.close();
+    heard.setAllUnreachable();
+    throw error;
+  });
   // A failure is told by onFailed; who wants it as a rejection awaits `ended`.
   ended.catch(() => {});
 

@@ -6,6 +6,7 @@ import type { Diagnostics } from "./diagnostics.js";
 import type { Publisher } from "./publisher-state.js";
 import type { ReplayFeeds } from "./replay-feeds.js";
 import { openSubscription, type SubscribeOptions, type Subscription } from "./subscription.js";
+import type { Turns } from "./turns.js";
 import type { KvFrame } from "./types.js";
 import { malformedMessage, replayIncomplete, subscriptionFailed } from "./write-findings.js";
 
@@ -18,7 +19,7 @@ export interface SubscriptionsOptions {
   readonly apply: (frame: KvFrame) => Publisher | undefined | Promise<Publisher | undefined>;
   readonly skip: (reason: string) => void;
   readonly clock: () => number;
-  readonly stopwatch: () => number;
+  readonly turns: Turns;
 }
 
 export class Subscriptions {
@@ -35,7 +36,7 @@ export class Subscriptions {
 
   /** Undefined if all were closed meanwhile. Throws as {@link openSubscription}. */
   async open(options: SubscribeOptions): Promise<Subscription | undefined> {
-    const { diagnostics, feeds, apply, skip, clock, stopwatch } = this.#options;
+    const { diagnostics, feeds, apply, skip, clock, turns } = this.#options;
     const { endpoint, pod, model, replayEndpoint } = options;
     const subscription = await openSubscription(options, {
       apply: (frame) => {
@@ -43,7 +44,7 @@ export class Subscriptions {
         return apply(frame);
       },
       clock,
-      stopwatch,
+      turns,
       onRejected: (error, source) => {
         skip("malformed-message");
         diagnostics.raise(malformedMessage(error, source));

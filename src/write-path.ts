@@ -4,7 +4,6 @@
  *     frame ▶ pod, model ▶ batch (time, rank) ▶ publisher ▶ sequence ▶ identity ▶ events ▶ block index
  * @module
  */
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { Backlog } from "./backlog.js";
 import { BatchWriter, isCutShort } from "./batch-writer.js";
 import type { BlockIndex, Tiers } from "./block-index/index.js";
@@ -23,6 +22,7 @@ import { MAX_PUBLISHERS, type Publishers } from "./publishers.js";
 import { RecentPrompts } from "./recent-prompts.js";
 import type { RecentRemovals } from "./recent-removals.js";
 import type { ReplayFeeds } from "./replay-feeds.js";
+import type { Turns } from "./turns.js";
 import type { KvFrame } from "./types.js";
 import {
   ambiguousBlocks,
@@ -48,6 +48,7 @@ export interface WritePathOptions {
   readonly removals: RecentRemovals;
   readonly feeds: ReplayFeeds;
   readonly walk: PromptWalk;
+  readonly turns: Turns;
   readonly maxFrameBytes: number;
 }
 
@@ -96,7 +97,7 @@ export class WritePath {
     });
     this.identity = new IdentityFinder(options);
     this.batches = new BatchWriter(writer, this.identity, options.diagnostics, options.removals);
-    this.backlog = new Backlog((publisher, frame) => this.#applyHeld(publisher, frame));
+    this.backlog = new Backlog(options.turns, (publisher, frame) => this.#applyHeld(publisher, frame));
   }
 
   /**
@@ -121,7 +122,7 @@ export class WritePath {
 
   /** Whether something that was handed over is not applied yet. */
   get isBusy(): boolean {
-    return this.#decoding > 0 || !this.backlog.isEmpty;
+    return this.#decoding > 0 || !this.backlog.isEmpty || this.#options.turns.isBusy;
   }
 
   async #applyLarge(frame: KvFrame): Promise<Publisher | undefined> {
@@ -129,7 +130,7 @@ export class WritePath {
     try {
       const steps = decodeInSteps(frame.payload, DECODED_PER_TURN);
       let step = steps.next();
-      for (; step.done !== true; step = steps.next()) await nextTurn();
+      for (; step.done !== true; step = steps.next()) await this.#options.turns.next();
       const publisher = this.#applyDecoded(frame, step.value, true);
       if (publisher !== undefined) await this.backlog.drained(publisher);
       return publisher;
@@ -180,7 +181,7 @@ export class WritePath {
   *#applyHeld(
     publisher: Publisher,
     { seq, content, afterGap }: HeldFrame<EventBatch>,
-  ): Generator<void, void> {
+  ): Generator<unknown, void> {
     if (afterGap) this.#noteGap(publisher, seq, publisher.gapped);
     const batch =
       content instanceof Uint8Array ? yield* decodeInSteps(content, DECODED_PER_TURN / 2) : content;
@@ -191,10 +192,9 @@ export class WritePath {
     const { seq, payload } = frame;
     // Decoded, a batch takes several times its bytes: kept so only where that took long and it is applied soon.
     const undecided = publisher.mode === "undecided";
-    const asBytes = undecided || !sliced;
-    const hasMemory = asBytes
-      ? publisher.held.push(seq, payload.slice(), payload.length, afterGap)
-      : publisher.held.push(seq, batch, DECODED_TIMES * payload.length, afterGap);
+    const content = sliced ? (undecided ? payload : batch) : payload.slice();
+    const bytes = (content === batch ? DECODED_TIMES : 1) * payload.length;
+    const hasMemory = publisher.held.push(seq, content, bytes, afterGap);
     if (undecided) this.identity.consider(publisher, batch.events, hasMemory);
     // Worse than it was when it was told: what is stored under what was missed cannot be placed.
     if (undecided && publisher.mode === "tokens" && publisher.history.joinedAt !== undefined)

@@ -11,12 +11,26 @@ const POD = "10.0.0.7";
 /** Batches on their way: enough to keep both sides busy, a tenth of what ZeroMQ keeps. */
 const WINDOW = 10_000;
 const ACK_EVERY = 500;
-/** Until all chains are resident and removed again, and not less than so long. */
+/** Until all chains are resident and removed again, and not less than so long: V8 enlarges its heap for a minute. */
 const WARM_UP_FRAMES = 4 * RESIDENT_CHAINS;
-const WARM_UP_MS = 20_000;
+const WARM_UP_MS = 60_000;
 const BURST = 60_000;
 const BIG_FRAMES = 200;
 const BIG_BLOCKS = 512;
+/** Frames of one event, nearly as large as one may be. */
+const HUGE_FRAMES = 5;
+const HUGE_BLOCKS = 180_000;
+
+/** MiB of the heap and of buffers that are in use. */
+function live(): number {
+  collectGarbage();
+  const { heapUsed, external } = process.memoryUsage();
+  return (heapUsed + external) / MIB;
+}
+
+function slopes(points: readonly (readonly [number, number])[]): string {
+  return `${slope(points).slope.toFixed(2)} (${slope(points.slice(points.length >> 1)).slope.toFixed(2)})`;
+}
 
 export async function sustained(
   minutes: number,
@@ -73,25 +87,30 @@ export async function sustained(
   await publisher.tell({ type: "stream", window: WINDOW });
   const started = performance.now();
   while (received < WARM_UP_FRAMES || performance.now() - started < WARM_UP_MS) await sleep(100);
-  collectGarbage();
+  const liveBefore = live();
 
   const from = { at: performance.now(), received, bytes };
   const points: [number, number][] = [];
-  const heap: [number, number][] = [];
+  /** Of what RSS is made: pages of V8's heap, buffers outside it, and the rest, which the system's allocator has. */
+  const v8: [number, number][] = [];
+  const buffers: [number, number][] = [];
+  const rest: [number, number][] = [];
   let watch = new LoopWatch();
   while (performance.now() - from.at < minutes * 60_000) {
     await sleep(1000);
     const at = (performance.now() - from.at) / 60_000;
-    const { rss, heapUsed, external } = process.memoryUsage();
+    const { rss, heapTotal, external } = process.memoryUsage();
     points.push([at, rss / MIB]);
-    heap.push([at, (heapUsed + external) / MIB]);
+    v8.push([at, heapTotal / MIB]);
+    buffers.push([at, external / MIB]);
+    rest.push([at, (rss - heapTotal - external) / MIB]);
   }
   const held = watch.stop();
   const seconds = (performance.now() - from.at) / 1000;
   const rate = (received - from.received) / seconds;
   const rss = slope(points);
   const later = slope(points.slice(points.length >> 1));
-  const used = slope(heap);
+  const gained = live() - liveBefore;
   const values = points.map(([, value]) => value);
   console.log(
     `sustained, ${mode} mode: ${(seconds / 60).toFixed(1)} minutes, ${received - from.received} frames`,
@@ -104,8 +123,11 @@ export async function sustained(
     `  RSS ${values[0]!.toFixed(0)} MiB at first, ${values.at(-1)!.toFixed(0)} at last, ` +
       `${Math.min(...values).toFixed(0)} … ${Math.max(...values).toFixed(0)}; ` +
       `slope ${rss.slope.toFixed(2)} ± ${rss.error.toFixed(2)} MiB/min (${points.length} samples), ` +
-      `of the second half ${later.slope.toFixed(2)} ± ${later.error.toFixed(2)}; ` +
-      `heap and external ${used.slope.toFixed(2)} ± ${used.error.toFixed(2)} MiB/min`,
+      `of the second half ${later.slope.toFixed(2)} ± ${later.error.toFixed(2)}`,
+  );
+  console.log(
+    `  of it MiB/min, all and second half: V8's pages ${slopes(v8)}, buffers ${slopes(buffers)}, rest ${slopes(rest)}; ` +
+      `live after a collection ${liveBefore.toFixed(1)} MiB at first, ${gained.toFixed(2)} more at last`,
   );
   console.log(`  ${held}`);
 
@@ -124,6 +146,14 @@ export async function sustained(
   await sleep(50);
   const missing = ids.filter((id) => blocksOf(1, id, BIG_BLOCKS) !== BIG_BLOCKS).length;
   console.log(`${BIG_FRAMES} frames of ${BIG_BLOCKS} blocks: ${heldByBig}`);
+  watch = new LoopWatch();
+  const hugeIds = Array.from({ length: HUGE_FRAMES }, (_, id) => BIG_FRAMES + id);
+  const bytesBefore = bytes;
+  await until(await publisher.tell({ type: "store", ids: hugeIds, blocks: HUGE_BLOCKS }));
+  await indexer.settled();
+  const hugeMib = (bytes - bytesBefore) / HUGE_FRAMES / MIB;
+  console.log(`${HUGE_FRAMES} frames of one event of ${hugeMib.toFixed(1)} MiB: ${watch.stop()}`);
+  if (blocksOf(1, BIG_FRAMES, HUGE_BLOCKS) !== HUGE_BLOCKS) wrong++;
 
   const pod = indexer.pods()[0]!;
   console.log(

@@ -33,6 +33,7 @@ export class BlockIndex {
   readonly #shards: Shard[] = Array.from({ length: 2 ** SHARD_BITS }, () => new Shard());
   readonly #sweeper: Sweeper = new Sweeper(this.slots, this.#shards, this.#transitions);
   readonly #dropped: (set: number) => void;
+  readonly #isDead = (set: number): boolean => this.#transitions.isDead(set);
   readonly #onEvicted: BlockIndexOptions["onEvicted"];
   /** Bytes of all shards: now, and at their smallest. */
   #shardBytes: number;
@@ -264,9 +265,7 @@ export class BlockIndex {
     if (this.usedBytes + shard.growthBytes <= this.memoryLimitBytes) {
       this.#shardBytes += shard.growthBytes;
       shard.grow();
-    } else {
-      while (!shard.hasRoom) shard.dropColdest(this.#dropped);
-    }
+    } else shard.makeRoom(this.#dropped, this.slots.sweepNeeded ? this.#isDead : undefined);
   }
 
   /**
@@ -291,6 +290,7 @@ export class BlockIndex {
       const shard = this.#shards[this.#shrinkAt]!;
       this.#shrinkAt = (this.#shrinkAt + 1) % this.#shards.length;
       const before = shard.bytes;
+      if (this.slots.sweepNeeded) this.#sweeper.sweep(shard);
       shard.shrink(this.#dropped);
       this.#shardBytes += shard.bytes - before;
       if (this.usedBytes < used) left = this.#shards.length;

@@ -19,6 +19,9 @@ const MAX_LOAD = 0.8;
 /** A power of two, and so are all after it. */
 const FIRST_CAPACITY = 8;
 
+/** Places that are looked at for an entry that nobody holds: so many that a shard near the smallest limit is seen whole. */
+const DEAD_LOOKS = 64;
+
 /** Takes an entry that was dropped, by its set. */
 export type OnDropped = (set: number) => void;
 
@@ -51,6 +54,8 @@ export class Shard {
   used = 0;
   #capacity = FIRST_CAPACITY;
   #hand = 0;
+  /** Where {@link makeRoom} looks next for what is dead. */
+  #deadHand = 0;
 
   get bytes(): number {
     return this.words.byteLength;
@@ -137,6 +142,27 @@ export class Shard {
       if (ref !== 0) this.words[at + REF] = ref - 1;
       this.#hand += STRIDE;
     }
+  }
+
+  /** Make room for one more entry: an entry that nobody holds any more goes first, if there is one among the next few. */
+  makeRoom(onDrop: OnDropped, isDead: ((set: number) => boolean) | undefined): void {
+    while (!this.hasRoom)
+      if (isDead === undefined || !this.#dropDead(isDead, onDrop)) this.dropColdest(onDrop);
+  }
+
+  #dropDead(isDead: (set: number) => boolean, onDrop: OnDropped): boolean {
+    for (let looks = Math.min(DEAD_LOOKS, this.#capacity); looks > 0; looks--) {
+      if (this.#deadHand >= this.words.length) this.#deadHand = 0;
+      const at = this.#deadHand;
+      const set = this.words[at + REF]! >>> WARMTH_BITS;
+      if (set !== 0 && isDead(set)) {
+        onDrop(set);
+        this.#close(at);
+        return true;
+      }
+      this.#deadHand += STRIDE;
+    }
+    return false;
   }
 
   #free(mixed: number): number {

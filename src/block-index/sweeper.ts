@@ -36,12 +36,13 @@ export class Sweeper {
     while (this.#slots.sweepNeeded) this.#sweepOne();
   }
 
-  #sweepOne(): void {
+  /** Sweep one shard, out of its turn. */
+  sweep(shard: Shard): void {
     const { sets } = this.#transitions;
     const { deaths } = this.#slots;
     let last = 0;
     let lastCleaned = 0;
-    this.#shards[this.#at]!.sweep((set) => {
+    shard.sweep((set) => {
       if (set === last) {
         if (set !== lastCleaned) this.#move(set, lastCleaned);
         return lastCleaned;
@@ -54,6 +55,10 @@ export class Sweeper {
       lastCleaned = cleaned;
       return cleaned;
     });
+  }
+
+  #sweepOne(): void {
+    this.sweep(this.#shards[this.#at]!);
     if (++this.#at < this.#shards.length) return;
     this.#at = 0;
     this.#slots.passCompleted();

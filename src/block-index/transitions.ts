@@ -120,6 +120,16 @@ export class Transitions {
     return this.sets.filtered(set, (word) => owner[word >>> COUNT_BITS] !== NO_OWNER);
   }
 
+  /** Whether all of the set's holders are dead. */
+  isDead(set: number): boolean {
+    const { owner } = this.#slots;
+    const words = this.sets.wordsOf(set);
+    const start = this.sets.startOf(set);
+    for (let i = start + this.sets.sizeOf(set) - 1; i >= start; i--)
+      if (owner[words[i]! >>> COUNT_BITS] !== NO_OWNER) return false;
+    return true;
+  }
+
   /** Whether the line holds a block of this set; a mark is not holding. */
   holds(set: number, line: HolderLine): boolean {
     const index = this.#indexOf(set, line);

@@ -22,6 +22,7 @@ import type { BlockRemoved, BlockStored } from "./event-types.js";
 import { takeExtraKeys } from "./extra-keys.js";
 import type { MsgpackCursor } from "./msgpack-cursor.js";
 import { badField, SkipSignal } from "./signals.js";
+import { inStretches, passOver, type Rest, STRETCH } from "./steps.js";
 
 const STORED_POSITIONS: readonly string[] = [
   "type",
@@ -42,6 +43,9 @@ const REMOVED_POSITIONS: readonly string[] = ["type", "block_hashes", "medium", 
 /** Elements of an array that has room for extra_keys. */
 const EXTRA_KEYS_LENGTH = 1 + STORED_POSITIONS.indexOf("extra_keys");
 
+/** Entries of SGLang's metadata map that are looked at. */
+const MAX_METADATA = 256;
+
 const NONE = new Uint32Array(0);
 const UNREAD = new Uint32Array(0); // told from NONE by identity
 const MAX_U32 = 0xffffffff;
@@ -57,8 +61,8 @@ export interface EventShape {
   readonly length: number;
 }
 
-/** Take the rest of a `BlockStored`. */
-export function takeBlockStored(cursor: MsgpackCursor, shape: EventShape): BlockStored {
+/** Take a `BlockStored` after its type. */
+export function takeBlockStored(cursor: MsgpackCursor, shape: EventShape): BlockStored | Rest<BlockStored> {
   const event: Draft<BlockStored> = {
     type: "BlockStored",
     blockKeys: UNREAD,
@@ -75,15 +79,26 @@ export function takeBlockStored(cursor: MsgpackCursor, shape: EventShape): Block
     kvCacheSpecKind: null,
     slidingWindow: null,
   };
-  takeFields(cursor, shape, STORED_POSITIONS, event, takeStoredField);
+  const rest = takeFields(cursor, shape, STORED_POSITIONS, event, takeStoredField);
+  return rest === undefined ? checkedStored(event) : after(rest, event, checkedStored);
+}
+
+function checkedStored(event: Draft<BlockStored>): BlockStored {
   if (event.blockKeys === UNREAD) missing("block_hashes");
   if (event.tokenIds === UNREAD) missing("token_ids");
   if (event.blockSize < 0) missing("block_size");
+  const { extraKeys, blockKeys, tokenIds } = event;
+  // Which tokens go with which of them nobody could say.
+  if (extraKeys !== null && tokenIds.length > 0 && 2 * extraKeys.length < blockKeys.length)
+    badField("extra_keys", "an entry for each block");
   return event;
 }
 
-/** Take the rest of a `BlockRemoved`. */
-export function takeBlockRemoved(cursor: MsgpackCursor, shape: EventShape): BlockRemoved {
+/** Take a `BlockRemoved` after its type. */
+export function takeBlockRemoved(
+  cursor: MsgpackCursor,
+  shape: EventShape,
+): BlockRemoved | Rest<BlockRemoved> {
   const event: Draft<BlockRemoved> = {
     type: "BlockRemoved",
     blockKeys: UNREAD,
@@ -91,39 +106,59 @@ export function takeBlockRemoved(cursor: MsgpackCursor, shape: EventShape): Bloc
     groupIdx: null,
     remainingCopies: null,
   };
-  takeFields(cursor, shape, REMOVED_POSITIONS, event, takeRemovedField);
+  const rest = takeFields(cursor, shape, REMOVED_POSITIONS, event, takeRemovedField);
+  return rest === undefined ? checkedRemoved(event) : after(rest, event, checkedRemoved);
+}
+
+function checkedRemoved(event: Draft<BlockRemoved>): BlockRemoved {
   if (event.blockKeys === UNREAD) missing("block_hashes");
   if (2 * (event.remainingCopies?.length ?? 0) !== event.blockKeys.length) event.remainingCopies = null;
   return event;
 }
 
+function* after<T>(rest: Rest, event: Draft<T>, check: (event: Draft<T>) => T): Rest<T> {
+  yield* rest;
+  return check(event);
+}
+
+type TakeField<T> = (cursor: MsgpackCursor, name: string, event: T) => Rest | undefined;
+
+/** Take an event's fields from the given one on, up to one that is long: then the rest is left. */
 function takeFields<T>(
   cursor: MsgpackCursor,
   shape: EventShape,
   positions: readonly string[],
   event: T,
-  takeField: (cursor: MsgpackCursor, name: string, event: T) => void,
-): void {
-  if (!shape.isMap) for (let i = 1; i < shape.length; i++) takeField(cursor, positions[i] ?? "", event);
-  else
-    for (let i = 0; i < shape.length; i++) {
-      const name = cursor.string();
-      if (name === undefined) cursor.skip(); // a key that is no string names no field
-      takeField(cursor, name ?? "", event);
-    }
+  takeField: TakeField<T>,
+  first: number = shape.isMap ? 0 : 1,
+): Rest | undefined {
+  for (let i = first; i < shape.length; i++) {
+    const name = shape.isMap ? cursor.string() : (positions[i] ?? "");
+    // A key that is no string names no field: it is passed over with its value.
+    const rest = name === undefined ? passOver(cursor, 2) : takeField(cursor, name, event);
+    if (rest !== undefined) return takeRest(rest, cursor, shape, positions, event, takeField, i + 1);
+  }
+  return undefined;
 }
 
-function takeStoredField(cursor: MsgpackCursor, name: string, event: Draft<BlockStored>): void {
+function* takeRest<T>(
+  rest: Rest,
+  ...[cursor, shape, positions, event, takeField, next]: Required<Parameters<typeof takeFields<T>>>
+): Rest {
+  yield* rest;
+  const more = takeFields(cursor, shape, positions, event, takeField, next);
+  if (more !== undefined) yield* more;
+}
+
+function takeStoredField(cursor: MsgpackCursor, name: string, event: Draft<BlockStored>): Rest | undefined {
   switch (name) {
     case "block_hashes":
-      event.blockKeys = takeBlockKeys(cursor);
-      break;
+      return takeBlockKeys(cursor, event);
     case "parent_block_hash":
       event.parentKey = takeParent(cursor);
       break;
     case "token_ids":
-      event.tokenIds = takeTokenIds(cursor);
-      break;
+      return takeTokenIds(cursor, event);
     case "block_size":
       event.blockSize = takeUint(cursor, name);
       break;
@@ -135,13 +170,12 @@ function takeStoredField(cursor: MsgpackCursor, name: string, event: Draft<Block
       break;
     case "lora_name": {
       const entries = cursor.mapLength();
-      if (entries < 0) event.loraName = takeText(cursor, name);
-      else event.cacheSalt = takeMetadataSalt(cursor, entries);
+      if (entries >= 0) return takeMetadataSalt(cursor, entries, event);
+      event.loraName = takeText(cursor, name);
       break;
     }
     case "extra_keys":
-      event.extraKeys = takeExtraKeys(cursor);
-      break;
+      return takeExtraKeys(cursor, event);
     case "group_idx":
       event.groupIdx = takeUintOrNil(cursor, name);
       break;
@@ -155,38 +189,49 @@ function takeStoredField(cursor: MsgpackCursor, name: string, event: Draft<Block
       event.cacheSalt = takeText(cursor, name);
       break;
     default:
-      cursor.skip();
+      return passOver(cursor);
   }
+  return undefined;
 }
 
-function takeRemovedField(cursor: MsgpackCursor, name: string, event: Draft<BlockRemoved>): void {
-  if (name === "block_hashes") event.blockKeys = takeBlockKeys(cursor);
-  else if (name === "medium") event.medium = takeText(cursor, name);
+function takeRemovedField(cursor: MsgpackCursor, name: string, event: Draft<BlockRemoved>): Rest | undefined {
+  if (name === "block_hashes") return takeBlockKeys(cursor, event);
+  if (name === "remaining_copy_counts") return takeCopies(cursor, event);
+  if (name === "medium") event.medium = takeText(cursor, name);
   else if (name === "group_idx") event.groupIdx = takeUintOrNil(cursor, name);
-  else if (name === "remaining_copy_counts") event.remainingCopies = takeCopies(cursor);
-  else cursor.skip();
+  else return passOver(cursor);
+  return undefined;
 }
 
 /** A proposal still: in any other shape it is passed over like a field unknown, for the removal holds without it. */
-function takeCopies(cursor: MsgpackCursor): Uint32Array | null {
-  const start = cursor.at;
+function takeCopies(cursor: MsgpackCursor, event: Draft<BlockRemoved>): Rest | undefined {
   const count = cursor.arrayLength();
-  if (count >= 0) {
-    const copies = new Uint32Array(count);
-    if (cursor.uint32s(copies) === count) return copies;
-  }
-  cursor.at = start;
-  cursor.skip();
-  return null;
+  if (count < 0) return passOver(cursor);
+  event.remainingCopies = new Uint32Array(count);
+  return inStretches(cursor, event, count, STRETCH, fillCopies);
 }
 
-function takeBlockKeys(cursor: MsgpackCursor): Uint32Array {
+function fillCopies(cursor: MsgpackCursor, event: Draft<BlockRemoved>, from: number, to: number): void {
+  const { remainingCopies } = event;
+  const at = remainingCopies === null ? from : cursor.uint32s(remainingCopies, from, to);
+  if (at === to) return;
+  event.remainingCopies = null;
+  if (cursor.skip(to - at, 2 * STRETCH) > 0) badField("remaining_copy_counts", "integers");
+}
+
+function takeBlockKeys(
+  cursor: MsgpackCursor,
+  event: { blockKeys: Uint32Array<ArrayBufferLike> },
+): Rest | undefined {
   const count = cursor.arrayLength();
   if (count < 0) badField("block_hashes", "an array");
-  if (count === 0) return NONE;
-  const keys = cursor.words.take(2 * count);
-  if (!cursor.hashes(keys)) badHash("block_hashes");
-  return keys;
+  const keys = count === 0 ? NONE : cursor.words.take(2 * count);
+  event.blockKeys = keys;
+  return inStretches(cursor, keys, keys.length, STRETCH, fillKeys);
+}
+
+function fillKeys(cursor: MsgpackCursor, keys: Uint32Array, from: number, to: number): void {
+  if (!cursor.hashes(keys, from, to)) badHash("block_hashes");
 }
 
 function takeParent(cursor: MsgpackCursor): BlockStored["parentKey"] {
@@ -195,29 +240,29 @@ function takeParent(cursor: MsgpackCursor): BlockStored["parentKey"] {
   return [parentLanes[0]!, parentLanes[1]!];
 }
 
-function takeTokenIds(cursor: MsgpackCursor): Uint32Array {
+function takeTokenIds(cursor: MsgpackCursor, event: Draft<BlockStored>): Rest | undefined {
   const count = cursor.arrayLength();
   if (count < 0) badField("token_ids", "an array");
-  if (count === 0) return NONE;
-  const tokens = cursor.words.take(count);
-  if (cursor.uint32s(tokens) < count) {
-    if (cursor.arrayLength() >= 0)
-      throw new SkipSignal("bigram-tokens", "token_ids: pairs of tokens, as SGLang's EAGLE cache has them");
-    badField("token_ids", "integers 0 … 2^32-1");
-  }
-  return tokens;
+  const tokens = count === 0 ? NONE : cursor.words.take(count);
+  event.tokenIds = tokens;
+  return inStretches(cursor, tokens, count, STRETCH, fillTokens);
+}
+
+function fillTokens(cursor: MsgpackCursor, tokens: Uint32Array, from: number, to: number): void {
+  if (cursor.uint32s(tokens, from, to) === to) return;
+  if (cursor.arrayLength() >= 0)
+    throw new SkipSignal("bigram-tokens", "token_ids: pairs of tokens, as SGLang's EAGLE cache has them");
+  badField("token_ids", "integers 0 … 2^32-1");
 }
 
 /** SGLang's map at `lora_name`'s position: of its entries only the salt is part of a block's identity. */
-function takeMetadataSalt(cursor: MsgpackCursor, entries: number): string | null {
-  let salt: string | null = null;
+function* takeMetadataSalt(cursor: MsgpackCursor, entries: number, event: Draft<BlockStored>): Rest {
+  if (entries > MAX_METADATA) badField("lora_name", "a name, or a map of fewer entries");
   for (let i = 0; i < entries; i++) {
     const name = cursor.string();
-    if (name === undefined) cursor.skip();
-    if (name === "cache_salt") salt = takeText(cursor, name);
-    else cursor.skip();
+    if (name === "cache_salt") event.cacheSalt = takeText(cursor, name);
+    else yield* passOver(cursor, name === undefined ? 2 : 1) ?? [];
   }
-  return salt;
 }
 
 function takeText(cursor: MsgpackCursor, field: string): string | null {

@@ -8,6 +8,7 @@ import { type EventShape, takeBlockRemoved, takeBlockStored } from "./block-even
 import type { BatchFailure, EventBatch, KvEvent, SkippedEvent } from "./event-types.js";
 import { MsgpackCursor } from "./msgpack-cursor.js";
 import { BrokenSignal, SkipSignal } from "./signals.js";
+import { isDue, passOver, pause, type Rest, rewind } from "./steps.js";
 import type { WordPool } from "./word-pool.js";
 
 /** Bad events that one batch may list; a one-byte bad event costs a list entry, so the list must end somewhere. */
@@ -45,20 +46,20 @@ export function decodeEventBatch(payload: Uint8Array, words?: WordPool | undefin
 }
 
 /**
- * As {@link decodeEventBatch}, a stretch at a time: pauses after the event that completes each `stepBytes` of the
- * payload. One event is decoded in one go, however long it is.
+ * As {@link decodeEventBatch}, a stretch at a time: pauses about each `stepBytes` of the payload, also amid a long event,
+ * with the offset reached.
  * @throws TypeError if `payload` is not a Uint8Array
  */
 export function* decodeInSteps(
   payload: Uint8Array,
   stepBytes: number,
   words?: WordPool | undefined,
-): Generator<void, EventBatch> {
+): Generator<number, EventBatch> {
   if (!(payload instanceof Uint8Array)) throw typeMistake("payload", "Uint8Array", payload);
-  const cursor = new MsgpackCursor(payload, words);
+  const cursor = new MsgpackCursor(payload, stepBytes, words);
   const batch: Draft = { ts: Number.NaN, dataParallelRank: null, events: [], skipped: [], failed: null };
   try {
-    yield* takeBatch(cursor, batch, stepBytes);
+    yield* takeBatch(cursor, batch);
     if (!cursor.atEnd) batch.failed = { reason: "trailing-bytes", offset: cursor.at };
   } catch (signal) {
     if (!(signal instanceof BrokenSignal)) throw signal;
@@ -85,7 +86,7 @@ export function peekBatchTime(payload: Uint8Array): number {
 
 const POSITIONS: readonly string[] = ["ts", "events", "data_parallel_rank"];
 
-function* takeBatch(cursor: MsgpackCursor, batch: Draft, stepBytes: number): Generator<void, void> {
+function* takeBatch(cursor: MsgpackCursor, batch: Draft): Rest {
   const start = cursor.at;
   let isMap = false;
   let length = cursor.arrayLength();
@@ -97,17 +98,17 @@ function* takeBatch(cursor: MsgpackCursor, batch: Draft, stepBytes: number): Gen
   let hasEvents = false;
   for (let i = 0; i < length; i++) {
     const name = isMap ? cursor.string() : POSITIONS[i];
-    if (isMap && name === undefined) cursor.skip();
+    if (isMap && name === undefined) yield* passed(cursor, 1);
     const at = cursor.at;
     if (name === "ts") {
       const ts = cursor.number();
       if (ts === undefined || !Number.isFinite(ts)) notABatch(at);
       batch.ts = ts;
     } else if (name === "events") {
-      yield* takeEvents(cursor, batch, stepBytes);
+      yield* takeEvents(cursor, batch);
       hasEvents = true;
     } else if (name === "data_parallel_rank") batch.dataParallelRank = takeRank(cursor);
-    else cursor.skip();
+    else yield* passed(cursor, 1);
   }
   if (!hasEvents || Number.isNaN(batch.ts)) notABatch(start);
 }
@@ -120,36 +121,39 @@ function takeRank(cursor: MsgpackCursor): number | null {
   return rank;
 }
 
-function* takeEvents(cursor: MsgpackCursor, batch: Draft, stepBytes: number): Generator<void, void> {
+function* takeEvents(cursor: MsgpackCursor, batch: Draft): Rest {
   const at = cursor.at;
   const count = cursor.arrayLength();
   if (count < 0) notABatch(at);
-  let pauseAt = at + stepBytes;
   for (let index = 0; index < count; index++) {
+    if (isDue(cursor)) yield pause(cursor);
     const start = cursor.at;
-    if (start >= pauseAt) {
-      yield;
-      pauseAt = start + stepBytes;
-    }
     try {
-      batch.events.push(takeEvent(cursor));
+      const taken = takeEvent(cursor);
+      batch.events.push("type" in taken ? taken : yield* taken);
     } catch (signal) {
       if (!(signal instanceof SkipSignal)) throw signal;
       if (batch.skipped.length === MAX_SKIPPED) throw new BrokenSignal("too-many-skipped", start);
       const { reason, detail } = signal;
-      cursor.at = start;
-      const type = knownTypeAt(cursor);
-      cursor.at = start;
-      cursor.skip();
+      rewind(cursor, start);
+      const type = yield* knownTypeAt(cursor);
+      rewind(cursor, start);
+      yield* passed(cursor, 1);
       batch.skipped.push({ index, type, reason, detail });
     }
   }
 }
 
+function* passed(cursor: MsgpackCursor, values: number): Rest {
+  const rest = passOver(cursor, values);
+  if (rest !== undefined) yield* rest;
+}
+
 /** The type of the event that begins here, if it is a known one. */
-function knownTypeAt(cursor: MsgpackCursor): SkippedEvent["type"] {
+function* knownTypeAt(cursor: MsgpackCursor): Rest<SkippedEvent["type"]> {
   const shape = shapeOf(cursor);
-  const type = shape.length < 1 ? undefined : typeOf(cursor, shape);
+  const type =
+    shape.length < 1 ? undefined : shape.isMap ? yield* findType(cursor, shape.length) : cursor.string();
   return type === "BlockStored" || type === "BlockRemoved" || type === "AllBlocksCleared" ? type : null;
 }
 
@@ -158,35 +162,54 @@ function shapeOf(cursor: MsgpackCursor): EventShape {
   return elements >= 0 ? { isMap: false, length: elements } : { isMap: true, length: cursor.mapLength() };
 }
 
-function typeOf(cursor: MsgpackCursor, shape: EventShape): string | undefined {
-  return shape.isMap ? findType(cursor, shape.length) : cursor.string();
-}
-
-function takeEvent(cursor: MsgpackCursor): KvEvent {
+function takeEvent(cursor: MsgpackCursor): KvEvent | Rest<KvEvent> {
   const shape = shapeOf(cursor);
   if (shape.length < 1) throw new SkipSignal("not-an-event", "expected an array or a map with a type");
-  const type = typeOf(cursor, shape);
+  if (!shape.isMap) return takeTyped(cursor, shape, cursor.string());
+  const start = cursor.at;
+  // Engines write it first.
+  const type = cursor.string() === "type" ? cursor.string() : undefined;
+  cursor.at = start;
+  return type === undefined ? takeUnordered(cursor, shape) : takeTyped(cursor, shape, type);
+}
+
+function* takeUnordered(cursor: MsgpackCursor, shape: EventShape): Rest<KvEvent> {
+  const taken = takeTyped(cursor, shape, yield* findType(cursor, shape.length));
+  return "type" in taken ? taken : yield* taken;
+}
+
+function takeTyped(
+  cursor: MsgpackCursor,
+  shape: EventShape,
+  type: string | undefined,
+): KvEvent | Rest<KvEvent> {
   if (type === undefined) throw new SkipSignal("not-an-event", "expected a type name");
   if (type === "BlockStored") return takeBlockStored(cursor, shape);
   if (type === "BlockRemoved") return takeBlockRemoved(cursor, shape);
   if (type !== "AllBlocksCleared") throw new SkipSignal("unknown-type", type.slice(0, MAX_TYPE_NAME));
-  for (let i = shape.isMap ? -shape.length : 1; i < shape.length; i++) cursor.skip();
+  const rest = passOver(cursor, shape.isMap ? 2 * shape.length : shape.length - 1);
+  return rest === undefined ? CLEARED : cleared(rest);
+}
+
+function* cleared(rest: Rest): Rest<KvEvent> {
+  yield* rest;
   return CLEARED;
 }
 
 /** The value of a map's `type`, wherever it stands; the cursor stays on the first entry. */
-function findType(cursor: MsgpackCursor, entries: number): string | undefined {
+function* findType(cursor: MsgpackCursor, entries: number): Rest<string | undefined> {
   const start = cursor.at;
   let type: string | undefined;
   for (let i = 0; i < entries && type === undefined; i++) {
+    if (isDue(cursor)) yield pause(cursor);
     const name = cursor.string();
-    if (name === undefined) cursor.skip();
+    if (name === undefined) yield* passed(cursor, 1);
     if (name === "type") {
       type = cursor.string();
       if (type === undefined) break;
-    } else cursor.skip();
+    } else yield* passed(cursor, 1);
   }
-  cursor.at = start;
+  rewind(cursor, start);
   return type;
 }
 

@@ -13,24 +13,45 @@
 import type { ExtraKey } from "../types.js";
 import type { MsgpackCursor } from "./msgpack-cursor.js";
 import { badField, SkipSignal } from "./signals.js";
+import { inStretches, type Rest } from "./steps.js";
+
+/** Blocks of which the keys are read between two looks at whether to pause, and keys that a block may have. */
+const STRETCH_BLOCKS = 64;
+const MAX_KEYS = 256;
+/** Entries of a key that is a map, nested ones included. */
+const MAX_ENTRIES = 64;
 
 /**
  * Take an event's extra keys: nil, or by block nil or a list of keys.
  * A block's empty list means none, so it becomes null as vLLM writes it.
  */
-export function takeExtraKeys(cursor: MsgpackCursor): readonly (readonly ExtraKey[] | null)[] | null {
-  if (cursor.takeNil()) return null;
+export function takeExtraKeys(
+  cursor: MsgpackCursor,
+  event: { extraKeys: readonly (readonly ExtraKey[] | null)[] | null },
+): Rest | undefined {
+  event.extraKeys = null;
+  if (cursor.takeNil()) return undefined;
   const blocks = cursor.arrayLength();
   if (blocks < 0) badField("extra_keys", "an array or nil");
   const byBlock: (readonly ExtraKey[] | null)[] = [];
-  for (let block = 0; block < blocks; block++) byBlock.push(takeBlockKeys(cursor));
-  return byBlock;
+  event.extraKeys = byBlock;
+  return inStretches(cursor, byBlock, blocks, STRETCH_BLOCKS, fillBlocks);
+}
+
+function fillBlocks(
+  cursor: MsgpackCursor,
+  byBlock: (readonly ExtraKey[] | null)[],
+  from: number,
+  to: number,
+): void {
+  for (let block = from; block < to; block++) byBlock.push(takeBlockKeys(cursor));
 }
 
 function takeBlockKeys(cursor: MsgpackCursor): readonly ExtraKey[] | null {
   if (cursor.takeNil()) return null;
   const count = cursor.arrayLength();
   if (count < 0) badField("extra_keys", "an array or nil for each block");
+  if (count > MAX_KEYS) badField("extra_keys", `at most ${MAX_KEYS} for each block`);
   if (count === 0) return null;
   const keys: ExtraKey[] = [];
   for (let i = 0; i < count; i++) keys.push(takeKey(cursor));
@@ -56,13 +77,17 @@ function takeKey(cursor: MsgpackCursor): ExtraKey {
 /** A key written as a map: told by its `type`, whatever the order of its entries; other entries are passed over. */
 function takeTypedKey(cursor: MsgpackCursor, entries: number): ExtraKey {
   const found = new Map<string, string | number | Uint8Array>();
+  const pass = (): void => {
+    if (cursor.skip(1, MAX_ENTRIES) > 0) unknownKey("a map with more in it than a key has");
+  };
+  if (entries > MAX_ENTRIES) unknownKey("a map of more entries than a key has");
   for (let i = 0; i < entries; i++) {
     const name = cursor.string();
-    if (name === undefined) cursor.skip();
+    if (name === undefined) pass();
     const value = TYPED_KEY_FIELDS.has(name ?? "")
       ? (cursor.string() ?? cursor.integer() ?? cursor.binary())
       : undefined;
-    if (value === undefined) cursor.skip();
+    if (value === undefined) pass();
     else found.set(name!, value);
   }
   const type = found.get("type");

@@ -6,27 +6,34 @@
  * bytes. Nothing recurses.
  * @module
  */
+import { FIXED_BYTES, fixedInteger } from "./msgpack-heads.js";
 import { BrokenSignal } from "./signals.js";
 import { wireWord } from "./wire-words.js";
 import { WordPool } from "./word-pool.js";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Payload bytes after the head of each `0xc4 … 0xdf` type that is neither an array nor a map; -1: a length follows. */
-const FIXED_BYTES: readonly number[] = [
-  -1, -1, -1, -1, -1, -1, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 2, 3, 5, 9, 17, -1, -1, -1,
-];
+/** Bytes of a string or byte string that are looked at: no name, key or digest of an engine is longer. */
+const MAX_TEXT = 65_536;
 
 export class MsgpackCursor {
-  /** Offset of the next byte. May be set to an offset read from here before. */
+  /** Offset of the next byte. */
   at = 0;
   /** Where lists of numbers go. */
   readonly words: WordPool;
+  /** Where whoever reads in steps is to pause, and how much further the next time. */
+  pauseAt: number;
+  readonly stepBytes: number;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #end: number;
 
-  constructor(payload: Uint8Array, words: WordPool = new WordPool()) {
+  constructor(
+    payload: Uint8Array,
+    stepBytes: number = Number.POSITIVE_INFINITY,
+    words: WordPool = new WordPool(),
+  ) {
+    this.stepBytes = this.pauseAt = stepBytes;
     this.words = words;
     // A plain view: a Buffer's own `slice` would alias, and mixed classes would slow the loops.
     this.#bytes = new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
@@ -69,7 +76,10 @@ export class MsgpackCursor {
     return -1;
   }
 
-  /** Take a string; one of the wire's own words comes without decoding. Undefined too for invalid UTF-8. */
+  /**
+   * Take a string; one of the wire's own words comes without decoding. Undefined too for invalid UTF-8, and for one that
+   * is longer than any engine's.
+   */
   string(): string | undefined {
     const head = this.peek();
     const before = this.at;
@@ -82,20 +92,24 @@ export class MsgpackCursor {
     const word = wireWord(this.#bytes, start, this.at);
     if (word !== undefined) return word;
     try {
-      return utf8.decode(this.#bytes.subarray(start, this.at));
+      if (this.at - start <= MAX_TEXT) return utf8.decode(this.#bytes.subarray(start, this.at));
     } catch {
-      this.at = before;
-      return undefined;
+      // not UTF-8
     }
+    this.at = before;
+    return undefined;
   }
 
-  /** Take a byte string: a copy. */
+  /** Take a byte string: a copy. Undefined too for one that is longer than any digest. */
   binary(): Uint8Array | undefined {
     const head = this.peek();
     if (head < 0xc4 || head > 0xc6) return undefined;
     const width = 1 << (head - 0xc4);
-    const start = this.#body(this.#uint(this.at + 1, width), 1 + width);
-    return this.#bytes.slice(start, this.at);
+    const before = this.at;
+    const start = this.#body(this.#uint(before + 1, width), 1 + width);
+    if (this.at - start <= MAX_TEXT) return this.#bytes.slice(start, this.at);
+    this.at = before;
+    return undefined;
   }
 
   /** Take an integer that a JS number holds exactly. */
@@ -107,7 +121,7 @@ export class MsgpackCursor {
     }
     if (head < 0xcc || head > 0xd3) return undefined;
     const from = this.#need(1 + FIXED_BYTES[head - 0xc4]!) + 1;
-    const value = this.#fixedInteger(head, from);
+    const value = fixedInteger(this.#view, head, from);
     if (!Number.isSafeInteger(value)) return undefined;
     this.at = from + FIXED_BYTES[head - 0xc4]!;
     return value;
@@ -124,7 +138,7 @@ export class MsgpackCursor {
     if (head !== 0xcf && head !== 0xd3) return this.integer();
     const from = this.#need(9) + 1;
     this.at = from + 8;
-    return this.#fixedInteger(head, from);
+    return fixedInteger(this.#view, head, from);
   }
 
   /**
@@ -163,14 +177,14 @@ export class MsgpackCursor {
   }
 
   /**
-   * Fill `out` from the next elements, which must be block hashes.
+   * Fill `out[from]` … `out[to - 1]` from the next elements, which must be block hashes.
    * @returns false if one is not
    */
-  hashes(out: Uint32Array): boolean {
+  hashes(out: Uint32Array, from: number, to: number): boolean {
     const bytes = this.#bytes;
     const view = this.#view;
     const last = this.#end - 9;
-    for (let i = 0; i < out.length; i += 2) {
+    for (let i = from; i < to; i += 2) {
       const at = this.at;
       if (at <= last && bytes[at] === 0xcf) {
         out[i] = view.getUint32(at + 1);
@@ -182,16 +196,16 @@ export class MsgpackCursor {
   }
 
   /**
-   * Fill `out` from the next elements, which must be integers 0 … 2^32-1.
-   * @returns how many were taken: less than `out.length` if another value is next
+   * Fill `out[from]` … `out[to - 1]` from the next elements, which must be integers 0 … 2^32-1.
+   * @returns where it ended: before `to` if another value is next
    */
-  uint32s(out: Uint32Array): number {
+  uint32s(out: Uint32Array, from: number, to: number): number {
     const bytes = this.#bytes;
     const view = this.#view;
     const last = this.#end - 5;
     let at = this.at;
-    let i = 0;
-    for (; i < out.length; i++) {
+    let i = from;
+    for (; i < to; i++) {
       const head = at <= last ? bytes[at]! : 0xc1;
       const narrower = 0xce - head;
       if (narrower >>> 1 === 0) {
@@ -220,10 +234,12 @@ export class MsgpackCursor {
     return i;
   }
 
-  /** Pass over one value of any type and depth. */
-  skip(): void {
-    let pending = 1; // values still to pass; counts of nested ones are added, so no stack is needed
-    while (pending > 0) {
+  /**
+   * Pass over `pending` values of any type and depth, or the first `limit` of what is in them.
+   * @returns how many are still to be passed; counts of nested ones are added, so no stack is needed
+   */
+  skip(pending: number, limit: number): number {
+    for (let left = limit; pending > 0 && left > 0; left--) {
       pending--;
       const head = this.peek();
       if (head <= 0x7f || head >= 0xe0 || head === 0xc0 || head === 0xc2 || head === 0xc3) this.at++;
@@ -234,6 +250,7 @@ export class MsgpackCursor {
       else this.#skipSized(head);
       if (pending > this.#end - this.at) throw new BrokenSignal("truncated", this.#end);
     }
+    return pending;
   }
 
   /** Pass over a byte string, extension, number or long string: heads `0xc4 … 0xdb`. */
@@ -245,19 +262,6 @@ export class MsgpackCursor {
       const width = 1 << (head - (head >= 0xd9 ? 0xd9 : isExtension ? 0xc7 : 0xc4));
       this.#body(this.#uint(this.at + 1, width) + (isExtension ? 1 : 0), 1 + width);
     }
-  }
-
-  /** Integer of head `0xcc … 0xd3` whose bytes, known to be present, start at `from`. */
-  #fixedInteger(head: number, from: number): number {
-    const view = this.#view;
-    if (head === 0xcc) return view.getUint8(from);
-    if (head === 0xcd) return view.getUint16(from);
-    if (head === 0xce) return view.getUint32(from);
-    if (head === 0xd0) return view.getInt8(from);
-    if (head === 0xd1) return view.getInt16(from);
-    if (head === 0xd2) return view.getInt32(from);
-    const hi = head === 0xcf ? view.getUint32(from) : view.getInt32(from);
-    return hi * 0x1_0000_0000 + view.getUint32(from + 4);
   }
 
   /** Require `length` bytes from here; gives the offset here. */

@@ -3,8 +3,9 @@
  *
  * A new connection, a gap, a late join or a restart seen late holds the live frames back, asks the engine for what is
  * missing, lets that out first and then what was held. Where the engine has it no more or does not answer, what was held goes out as it is,
- * with its gap: live events always flow in the end, and whoever reads the sequence sees what is missing. That is not
- * asked for again, since newer frames are out by then and an older one behind them would say what is overtaken.
+ * with its gap: live events always flow in the end, and whoever reads the sequence sees what is missing. That is asked
+ * for again later while the engine is idle, and not once newer frames are out: an older one behind them would say what is
+ * overtaken.
  * @module
  */
 import type { KvFrame } from "../types.js";
@@ -36,6 +37,8 @@ export interface RepairingFeedOptions {
     onBatch: (batch: ReplayedBatch) => unknown,
     signal: AbortSignal,
   ): Promise<void>;
+  /** Call `run` in so many milliseconds, unless what it returns is called before. */
+  later(ms: number, run: () => void): () => void;
   /** A frame, in its place in the sequence. A promise holds a replay back. */
   emit(frame: KvFrame): void | Promise<void>;
   /** A repair began, or came to its end. */
@@ -70,6 +73,8 @@ interface Answer {
 const NOTHING: Answer = { first: undefined, last: undefined, replayed: 0, foreign: false, kept: undefined };
 /** After every number that a frame can have. */
 const END = 2n ** 64n - 1n;
+/** What is asked again is asked up to this part later, at random: routers that failed together are not to ask in step. */
+const JITTER = 0.5;
 /** Where connections come and go, so many of them are asked at within one cool-down. */
 const ASKS_PER_COOL_DOWN = 5;
 
@@ -90,6 +95,7 @@ export class RepairingFeed {
   /** When it was asked at connections, the last times. */
   readonly #asks: number[] = [];
   #closed = false;
+  #stopWaiting: (() => void) | undefined;
 
   constructor(options: RepairingFeedOptions) {
     this.#options = options;
@@ -127,6 +133,7 @@ export class RepairingFeed {
   /** End a repair under way; what is held goes out as it is, and so does what still comes. */
   close(): void {
     this.#closed = true;
+    this.#stopWaiting?.();
     this.#release();
   }
 
@@ -149,6 +156,7 @@ export class RepairingFeed {
   }
 
   #emit(frame: KvFrame): void | Promise<void> {
+    this.#stopWaiting?.();
     const ts = peekBatchTime(frame.payload);
     if (this.#last === undefined || frame.seq > this.#last || ts > this.#newestTs) {
       this.#last = frame.seq;
@@ -196,7 +204,10 @@ export class RepairingFeed {
     // Without it, what is held would pass for the old life's, with a gap before it.
     if (this.#repairing === stop && answer.kept !== undefined) this.#emit(answer.kept);
     onRepair({ ...end, start, until, replayed: answer.replayed });
-    if (this.#repairing === stop) this.#release(live === undefined ? (answer.last ?? -1n) : undefined);
+    if (this.#repairing !== stop) return;
+    // Before anything is let out: what is held makes it too late to ask again.
+    if (end.state === "failed" && live === undefined && !this.#closed) this.#askLater();
+    this.#release(live === undefined ? (answer.last ?? -1n) : undefined);
   }
 
   /** Ask for what is missing, and let it out as it comes. */
@@ -236,6 +247,15 @@ export class RepairingFeed {
       signal,
     );
     signal.throwIfAborted();
+  }
+
+  /** The engine did not answer at a connection, and may be idle: ask it once more, as long as it is. */
+  #askLater(): void {
+    const wait = (this.#quietUntil - this.#options.now()) * (1 + JITTER * Math.random());
+    this.#stopWaiting?.();
+    this.#stopWaiting = this.#options.later(wait, () => {
+      if (!this.#closed && !this.repairing) void this.#repair(this.#last ?? 0n, undefined);
+    });
   }
 
   #isLast(payload: Uint8Array): boolean {

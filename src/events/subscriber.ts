@@ -142,10 +142,18 @@ class ZeromqEventSocket implements EventSocket {
         return { topic, receivedAt: now(), source: line.endpoint };
       },
       replay: (start, until, onBatch, signal) =>
-        inReplayTurn(signal, () => {
+        inReplayTurn(signal, (answered) => {
           const silenceMs = replayTimeoutMs;
-          return requestReplay({ endpoint, start, until, silenceMs, maxFrameBytes, curve, signal }, onBatch);
+          const request = { endpoint, start, until, silenceMs, maxFrameBytes, curve, signal };
+          return requestReplay(request, (batch) => {
+            answered();
+            return onBatch(batch);
+          });
         }),
+      later: (ms, run) => {
+        const timer = setTimeout(run, ms).unref();
+        return () => clearTimeout(timer);
+      },
       emit: (frame) => this.#queue.offer(frame),
       onRepair: (repair) => onRepair?.(repair, line.endpoint),
     });

@@ -19,7 +19,7 @@ export class HeldFrames<Batch> {
   /** What is held, as reserved. */
   bytes = 0;
   /** What applies the frame that was taken out last, a stretch at a time; undefined when it is done. */
-  applying: Iterator<void> | undefined;
+  applying: Iterator<unknown> | undefined;
   readonly #reserve: (bytes: number) => boolean;
   #frames: HeldFrame<Batch>[] = [];
   #first = 0;

@@ -137,6 +137,32 @@ describe("the block index", () => {
     expect(holdersOf(index, last)).toEqual(Array(2000).fill(1));
   });
 
+  it("at the memory limit drops what nobody holds any more before what is held, however warm it is", () => {
+    const index = new BlockIndex({ memoryLimitBytes: MIN_MEMORY_LIMIT_BYTES });
+    const gone = index.openLine(1, GPU, 0);
+    const many = randomKeys(100_000, 60);
+    index.add(gone, many);
+    expect(index.counts.dropped).toBeGreaterThan(20_000);
+    const limit = index.blocks;
+    index.lookup(many, { block: () => true, again: () => {} });
+    index.clear(gone);
+    const before = index.counts.dropped;
+    const line = index.openLine(2, GPU, 0);
+    const keys = randomKeys(Math.floor(limit / 2), 61);
+    for (let at = 0; at < keys.length / 2; at += 16)
+      index.add(line, keys, at, Math.min(at + 16, keys.length / 2));
+    expect(index.counts.dropped - before).toBe(0);
+    expect(index.slots.residents(line)).toBe(keys.length / 2);
+    // So it does where others need the memory.
+    index.clear(line);
+    const third = index.openLine(3, GPU, 0);
+    const few = randomKeys(2000, 62);
+    index.add(third, few);
+    expect(index.reserve(MIN_MEMORY_LIMIT_BYTES / 2)).toBe(true);
+    expect(index.counts.dropped - before).toBe(0);
+    expect(index.slots.residents(third)).toBe(2000);
+  });
+
   it("shrinks in use to what lives after everything else was voided and swept", () => {
     const index = new BlockIndex();
     const line = index.openLine(1, GPU, 0);

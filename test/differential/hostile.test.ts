@@ -11,6 +11,7 @@ describe("hostile bytes", () => {
     expect(counts.events).toBeGreaterThan(3000);
     expect(counts.skipped).toBeGreaterThan(1000);
     expect(counts.failed).toBeGreaterThan(2000);
+    expect(counts).toMatchObject({ good: 60, limited: 0 });
   });
 
   const neighbour = { type: "BlockRemoved", block_hashes: [9], medium: "GPU" };

@@ -3,6 +3,7 @@
  * @module
  */
 import { readFileSync } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Indexer, type KvFrame } from "kvblock";
 import { decodeEventBatch } from "kvblock/events";
 import { chain, frame, stored } from "../indexer/frames.js";
@@ -55,6 +56,9 @@ export interface HostileCounts {
   events: number;
   skipped: number;
   failed: number;
+  /** Honest engines understood among them, and those that lost blocks to the memory limit, which they were told. */
+  good: number;
+  limited: number;
   slowestMs: number;
   /** Largest memory that an indexer counted, and what the process grew by. */
   usedBytes: number;
@@ -67,6 +71,10 @@ const SLOWEST_MS = 1000;
 const GROWTH_LIMIT = 256 * 2 ** 20;
 const PODS = 4;
 const CHECK_EVERY = 500;
+const TURN_EVERY = 16;
+const BLOCKS = 6;
+const one = chain();
+const prompt = [...one.tokens, 1];
 
 /**
  * Decode and apply so many mutated payloads in every mode.
@@ -78,8 +86,6 @@ export async function runHostile(
   seed: number,
   onProgress?: (counts: HostileCounts) => void,
 ): Promise<HostileCounts> {
-  const one = chain();
-  const prompt = [...one.tokens, 1];
   const { algorithm, noneHash } = one;
   const options = { memoryLimitBytes: MEMORY_LIMIT, onDiagnostic: null };
   const indexers = await Promise.all([
@@ -92,6 +98,8 @@ export async function runHostile(
     events: 0,
     skipped: 0,
     failed: 0,
+    good: 0,
+    limited: 0,
     slowestMs: 0,
     usedBytes: 0,
     grownBytes: 0,
@@ -123,17 +131,11 @@ export async function runHostile(
     counts.payloads++;
     counts.slowestMs = Math.max(counts.slowestMs, performance.now() - started);
     if (counts.slowestMs > SLOWEST_MS) throw new Error(`payload ${n} took ${counts.slowestMs} ms`);
+    // Held frames are applied in later turns.
+    if (n % TURN_EVERY === 0) await nextTurn();
     if (n % CHECK_EVERY !== 0) continue;
-    // An honest engine that starts now is understood as ever.
     for (const indexer of indexers) {
-      for (let seq = 0; seq < 3; seq++)
-        indexer.apply(frame([stored(one, 2 * seq, 2 * seq + 2)], { pod: `good-${good}`, seq, ts: 1e9 + n }));
-      const blocks = indexer.scoreTokens(prompt, { model: "base" }).get(`good-${good}`)?.blocks;
-      const { mode } = indexer.pods().find(({ pod }) => pod === `good-${good}`)!;
-      // A lone root does not settle what reproduces nothing: then nothing is claimed.
-      if (blocks !== 6 && mode !== "undecided")
-        throw new Error(`payload ${n}: a good frame gave ${blocks} of 6 blocks`);
-      indexer.removePod(`good-${good}`);
+      checkGood(indexer, `good-${good}`, n, counts);
       const { usedBytes } = indexer.stats().memory;
       counts.usedBytes = Math.max(counts.usedBytes, usedBytes);
       if (usedBytes > MEMORY_LIMIT) throw new Error(`payload ${n}: ${usedBytes} bytes used`);
@@ -143,9 +145,22 @@ export async function runHostile(
     if (counts.grownBytes > GROWTH_LIMIT)
       throw new Error(`payload ${n}: grown by ${counts.grownBytes} bytes`);
     if (n % 20_000 === 0) onProgress?.(counts);
-    // Held frames are applied in later turns.
-    await new Promise((resolve) => setImmediate(resolve));
   }
   for (const indexer of indexers) await indexer.close();
   return counts;
+}
+
+/** An honest engine that starts now is understood as ever, save for what the memory limit takes, which it is told of. */
+function checkGood(indexer: Indexer, pod: string, n: number, counts: HostileCounts): void {
+  const { dropped } = indexer.stats();
+  for (let seq = 0; seq < 3; seq++)
+    indexer.apply(frame([stored(one, 2 * seq, 2 * seq + 2)], { pod, seq, ts: 1e9 + n }));
+  const blocks = indexer.scoreTokens(prompt, { model: "base" }).get(pod)?.blocks ?? 0;
+  const { mode, complete } = indexer.pods().find((other) => other.pod === pod)!;
+  if (blocks === BLOCKS) counts.good++;
+  else if (!complete && indexer.stats().dropped > dropped) counts.limited++;
+  // A lone root does not settle what reproduces nothing: then nothing is claimed.
+  else if (mode !== "undecided" || blocks > 0)
+    throw new Error(`payload ${n}: good frames gave ${blocks} of ${BLOCKS} blocks`);
+  indexer.removePod(pod);
 }

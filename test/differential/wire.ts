@@ -40,6 +40,7 @@ export class Wire {
         coolDownMs: COOL_DOWN_STEPS,
         now: () => this.now,
         replay: (start, until, onBatch, signal) => this.#replay(start, until, onBatch, signal),
+        later: () => () => {},
         emit: deliver,
         onRepair: () => {},
       });

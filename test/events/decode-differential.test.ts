@@ -131,6 +131,8 @@ function mapEvent(v: Value): Outcome {
       if (type === "BlockStored" || REMOVED.includes(name)) readStored[name]?.(field, event);
     for (const name of type === "BlockStored" ? ["blockKeys", "tokenIds", "blockSize"] : ["blockKeys"])
       if (!(name in event)) skip("missing-field");
+    const { extraKeys, blockKeys, tokenIds } = event as Record<string, { length: number } | null>;
+    if (extraKeys && tokenIds!.length > 0 && 2 * extraKeys.length < blockKeys!.length) skip("bad-field");
   } catch (error) {
     if (!(error instanceof Skip)) throw error;
     return { reason: error.message };

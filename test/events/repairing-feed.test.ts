@@ -27,6 +27,7 @@ function setUp(policy: ReplayPolicy = "full", maxHeldBytes = 1e6, topic: string 
   const repairs: Repair[] = [];
   const clock = { now: 0 };
   const ages: number[] = [];
+  const later: { ms: number; run: () => void }[] = [];
   const feed = new RepairingFeed({
     policy,
     maxHeldBytes,
@@ -48,6 +49,11 @@ function setUp(policy: ReplayPolicy = "full", maxHeldBytes = 1e6, topic: string 
           fail: () => reject(new Error("no answer")),
         });
       }),
+    later: (ms, run) => {
+      const waiting = { ms, run };
+      later.push(waiting);
+      return () => void later.splice(0, later.length, ...later.filter((other) => other !== waiting));
+    },
     emit: ({ seq, topic, payload, receivedAt }) => {
       ages.push(clock.now - receivedAt);
       const [time] = decode(payload) as [number];
@@ -55,7 +61,7 @@ function setUp(policy: ReplayPolicy = "full", maxHeldBytes = 1e6, topic: string 
     },
     onRepair: (repair) => repairs.push(repair),
   });
-  return { feed, out, asked, repairs, clock, ages };
+  return { feed, out, asked, repairs, clock, ages, later };
 }
 
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -494,5 +500,55 @@ describe("at a new connection a repairing feed", () => {
     feed.close();
     feed.connected();
     expect(asked).toHaveLength(1);
+  });
+
+  it("asks an engine again that did not answer at its connection, later and later, while nothing comes", async () => {
+    const { feed, out, asked, repairs, clock, later } = setUp();
+    const waits: number[] = [];
+    feed.connected();
+    for (let i = 0; i < 8; i++) {
+      asked[i]!.fail();
+      await settle();
+      expect(later).toHaveLength(1);
+      const { ms, run } = later.pop()!;
+      waits.push(ms);
+      clock.now += ms;
+      run();
+    }
+    // 1 s, doubled up to 32 times, and half as much more at random.
+    for (const [i, ms] of waits.entries()) {
+      expect(ms).toBeGreaterThanOrEqual(1000 * 2 ** Math.min(i, 5));
+      expect(ms).toBeLessThanOrEqual(1500 * 2 ** Math.min(i, 5));
+    }
+    for (const seq of [0, 1]) asked[8]!.batch(seq);
+    asked[8]!.end();
+    await settle();
+    expect(out).toEqual(["0", "1"]);
+    expect(repairs.at(-1)).toMatchObject({ state: "repaired", replayed: 2 });
+    expect(later).toEqual([]);
+  });
+
+  it("goes on where a replay broke off, and gives it up once newer frames are out or it is closed", async () => {
+    const { feed, out, asked, clock, later } = setUp();
+    feed.connected();
+    asked[0]!.batch(0);
+    asked[0]!.fail();
+    await settle();
+    clock.now += later[0]!.ms;
+    later.pop()!.run();
+    expect(asked[1]).toMatchObject({ start: 0n });
+    // Held back while it is asked, and let out then.
+    feed.take(frame(1));
+    asked[1]!.fail();
+    await settle();
+    expect(out).toEqual(["0", "1"]);
+    expect(later).toEqual([]);
+    clock.now += 1e6;
+    feed.connected();
+    asked[2]!.fail();
+    await settle();
+    expect(later).toHaveLength(1);
+    feed.close();
+    expect(later).toEqual([]);
   });
 });

@@ -16,7 +16,8 @@ function replays() {
   const running: string[] = [];
   const ends = new Map<string, () => void>();
   const start = (name: string, signal = never): Promise<string> =>
-    inReplayTurn(signal, async () => {
+    inReplayTurn(signal, async (answered) => {
+      answered();
       running.push(name);
       await new Promise<void>((resolve) => ends.set(name, resolve));
       running.splice(running.indexOf(name), 1);
@@ -86,6 +87,26 @@ describe("a replay's turn", () => {
       await expect(inReplayTurn(AbortSignal.abort(reason), () => Promise.resolve())).rejects.toBe(reason);
       await expect(inReplayTurn(never, () => Promise.reject(reason))).rejects.toBe(reason);
     }
+    await expectAllTurnsFree();
+  });
+
+  it("goes on to the next when nobody answers, who may answer still", async () => {
+    const started: string[] = [];
+    const ends: (() => void)[] = [];
+    const silent = Array.from({ length: 12 }, (_, i) =>
+      inReplayTurn(new AbortController().signal, async () => {
+        started.push(`silent ${i}`);
+        await new Promise<void>((resolve) => ends.push(resolve));
+        return i;
+      }),
+    );
+    const began = performance.now();
+    await inReplayTurn(never, async () => void started.push("answers"));
+    // Three times four that are silent for a quarter of a second each; a busy machine takes its time.
+    expect(performance.now() - began).toBeLessThan(3000);
+    expect(started).toHaveLength(13);
+    for (const end of ends) end();
+    expect(await Promise.all(silent)).toEqual(Array.from({ length: 12 }, (_, i) => i));
     await expectAllTurnsFree();
   });
 

@@ -1,8 +1,9 @@
 /** Law 11: a large frame is decoded and applied in slices, to the same end as in one go. */
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { encode } from "@msgpack/msgpack";
 import type { KvFrame } from "kvblock";
 import { describe, expect, it } from "vitest";
-import { blocksOf, chain, frame, indexerOf, removed, stored } from "./frames.js";
+import { blocksOf, chain, exact, frame, indexerOf, removed, stored } from "./frames.js";
 
 const one = chain();
 const prompt = [...one.tokens, 1];
@@ -19,6 +20,36 @@ const blocks = (from: number, count: number, parent: bigint | null): Record<stri
   medium: "GPU",
   lora_name: null,
 });
+const LARGEST_BLOCKS = 1_190_000;
+/** One event that fills a frame: hashes of 9 bytes, tokens of 5, one to a block. */
+function largest(): KvFrame {
+  const hashes = Buffer.alloc(5 + 9 * LARGEST_BLOCKS);
+  const ids = Buffer.alloc(5 + 5 * LARGEST_BLOCKS);
+  for (const list of [hashes, ids]) {
+    list[0] = 0xdd;
+    list.writeUInt32BE(LARGEST_BLOCKS, 1);
+  }
+  for (let i = 0; i < LARGEST_BLOCKS; i++) {
+    hashes[5 + 9 * i] = 0xcf;
+    hashes.writeUInt32BE(Math.imul(i + 1, 0x9e3779b1) >>> 0, 6 + 9 * i);
+    hashes.writeUInt32BE(i + 1, 10 + 9 * i);
+    ids[5 + 5 * i] = 0xce;
+    ids.writeUInt32BE(i, 6 + 5 * i);
+  }
+  const part = (value: unknown): Uint8Array => encode(value);
+  const event = [
+    Buffer.of(0x97),
+    part("BlockStored"),
+    hashes,
+    part(null),
+    ids,
+    part(1),
+    part(null),
+    part("GPU"),
+  ];
+  const payload = Buffer.concat([Buffer.of(0x93), part(1.5), Buffer.of(0x91), ...event, part(0)]);
+  return { topic: "kv@pod-a@base", seq: 0n, payload: new Uint8Array(payload), receivedAt: 0 };
+}
 const handle = (block: number): bigint => BigInt(block + 1) << 20n;
 
 /** Turns of the event loop until the promise settles. */
@@ -58,6 +89,32 @@ describe("a large frame", () => {
       expect(codes()).toEqual([]);
     }
     expect(sliced.indexer.stats().events).toEqual(whole.indexer.stats().events);
+  });
+
+  it.each([
+    ["exact", exact(one)],
+    ["tokens", tokens],
+    ["auto", { mode: "auto" } as const],
+  ] as const)("of 16 MiB in one event changes few blocks in any turn: %s mode", async (mode, hash) => {
+    const { indexer } = await indexerOf({ hash });
+    const long = largest();
+    expect(long.payload.length).toBeGreaterThan(15 * 2 ** 20);
+    let settled = false;
+    const run = indexer.applyAll([long]).then(() => {
+      settled = true;
+    });
+    let most = 0;
+    for (let before = 0; !settled; ) {
+      await nextTurn();
+      const { admissions } = indexer.stats();
+      most = Math.max(most, admissions - before);
+      before = admissions;
+    }
+    await run;
+    expect(indexer.stats().admissions).toBe(LARGEST_BLOCKS);
+    // Two stretches of five hundred blocks.
+    expect(most).toBeLessThanOrEqual(1100);
+    expect(indexer.pods()[0]).toMatchObject({ mode: mode === "auto" ? "tokens" : mode, complete: true });
   });
 
   it("with one long removal is applied in slices", async () => {

@@ -208,6 +208,7 @@ describe("failures of the field", () => {
         if (peer === "silent") throw new Error("no reply in time");
         onBatch({ topic: null, seq: 3n, payload: frame([stored(one, 3, 4)], { seq: 3 }).payload });
       },
+      later: () => () => {},
       emit: (live) => indexer.apply(live),
       onRepair: () => {},
     });
