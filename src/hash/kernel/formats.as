@@ -1,9 +1,10 @@
 // Blocks without extra keys, serialised at INPUT: what src/hash/{pickle,cbor,sglang,token-chain}.ts write for them. Each
 // takes where the parent's digest stands, its length, the tokens and their number, and gives the length of what it wrote.
 //
-// Tokens are stored eight bytes at a time, with their heads; the next store overwrites what was too much. Their width is
-// chosen without branches, which random tokens would make the processor mispredict.
+// Tokens are written four at a time (quads.as), or one by one, eight bytes with their head; the next store overwrites what
+// was too much. Their width is chosen without branches, which random tokens would make the processor mispredict.
 import { INPUT, bswap32, bswap64 } from "./memory";
+import { cborQuad, pickleQuad } from "./quads";
 
 // @ts-ignore: decorator
 @inline
@@ -21,6 +22,14 @@ export function pickle(parent: usize, size: usize, token: usize, count: usize): 
   store<u16>(at, 0x2894); // MEMOIZE, MARK
   at += count > 3 ? 2 : 1;
   for (const end = token + (count << 2); token < end; token += 4) {
+    if (token + 16 <= end) {
+      const four = v128.load(token);
+      if (v128.bitmask<i32>(four) == 0) {
+        at = pickleQuad(at, four);
+        token += 12;
+        continue;
+      }
+    }
     const n = <u64>load<u32>(token);
     if (n < 0x80000000) {
       const wide = n > 0xffff;
@@ -58,7 +67,9 @@ function arrayHead(at: usize, count: usize): usize {
 // Arrays of tokens, then null.
 function cborRest(at: usize, token: usize, count: usize): usize {
   at = arrayHead(at, count);
-  for (const end = token + (count << 2); token < end; token += 4) {
+  const end = token + (count << 2);
+  for (; token + 16 <= end; token += 16) at = cborQuad(at, v128.load(token));
+  for (; token < end; token += 4) {
     const n = load<u32>(token);
     const wide = n > 0xffff;
     const mid = n > 0xff;
@@ -116,7 +127,7 @@ export function cborInteger(parent: usize, token: usize, count: usize): usize {
 @inline
 function raw(at: usize, token: usize, count: usize): usize {
   const end = at + (count << 2);
-  for (; at < end; at += 8, token += 8) store<u64>(at, load<u64>(token));
+  for (; at < end; at += 16, token += 16) v128.store(at, v128.load(token));
   return end - INPUT;
 }
 

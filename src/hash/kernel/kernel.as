@@ -2,6 +2,7 @@
 // compiled by `npm run build:kernel` into ../kernel-bytes.ts; called by ../kernel.ts alone.
 import { cbor, cborInteger, pickle, sglang, tokenChain } from "./formats";
 import { DIGESTS, TOKENS } from "./memory";
+import { fillTables } from "./quads";
 import { sha256 } from "./sha256";
 import { xxh3 } from "./xxh3";
 import { xxh64 } from "./xxh64";
@@ -13,6 +14,8 @@ const CBOR_XXH3: i32 = 3;
 const CBOR_INTEGER_SHA256: i32 = 4;
 const SGLANG_SHA256: i32 = 5;
 const TOKENS_XXH64: i32 = 6;
+
+fillTables();
 
 /** Serialise one block at INPUT, its tokens from `token` on, its parent's digest before `out`; gives the length. */
 export function write(kind: i32, token: usize, count: usize, out: usize): usize {

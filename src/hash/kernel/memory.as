@@ -6,6 +6,7 @@
 //     49216   input     one block, serialised; 16-aligned
 //     106816  words     SHA-256's message schedule, 64 × u32
 //     107520  constants (--memoryBase)
+//     109056  tables    of quads.as, 2 × 1,024 bytes
 //
 // A serialised block has at most 7 bytes a token and 64 others: 57,408 with SHA-256's padding.
 
@@ -13,6 +14,7 @@ export const TOKENS: usize = 0;
 export const DIGESTS: usize = 32800;
 export const INPUT: usize = 49216;
 export const WORDS: usize = 106816;
+export const TABLES: usize = 109056;
 
 // @ts-ignore: decorator
 @inline

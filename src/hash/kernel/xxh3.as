@@ -84,16 +84,26 @@ function medium(length: usize): void {
   high = 0 - avalanche(mixed);
 }
 
+// Two accumulators and the 16 bytes that go into them.
 // @ts-ignore: decorator
 @inline
-function product(keyed: u64): u64 {
-  return (keyed & 0xffffffff) * (keyed >> 32);
+function accumulate(acc: v128, at: usize, secret: usize): v128 {
+  const data = v128.load(at);
+  const keyed = v128.xor(data, v128.load(secret));
+  const product = v128.extmul_low<u32>(
+    v128.shuffle<u32>(keyed, keyed, 0, 2, 0, 2),
+    v128.shuffle<u32>(keyed, keyed, 1, 3, 1, 3),
+  );
+  return v128.add<u64>(v128.add<u64>(acc, v128.shuffle<u64>(data, data, 1, 0)), product);
 }
 
 // @ts-ignore: decorator
 @inline
-function scramble(acc: u64, secret: usize): u64 {
-  return (acc ^ (acc >> 47) ^ load<u64>(secret)) * P32_1;
+function scramble(acc: v128, secret: usize): v128 {
+  return v128.mul<u64>(
+    v128.xor(v128.xor(acc, v128.shr<u64>(acc, 47)), v128.load(secret)),
+    i64x2.splat(P32_1),
+  );
 }
 
 // @ts-ignore: decorator
@@ -103,47 +113,35 @@ function merged(start: u64, a: u64, b: u64, c: u64, d: u64): u64 {
 }
 
 function long(length: usize): void {
-  let a0 = P32_3;
-  let a1 = P64_1;
-  let a2 = P64_2;
-  let a3 = P64_3;
-  let a4 = P64_4;
-  let a5 = P32_2;
-  let a6 = P64_5;
-  let a7 = P32_1;
+  let v0 = i64x2(P32_3, P64_1);
+  let v1 = i64x2(P64_2, P64_3);
+  let v2 = i64x2(P64_4, P32_2);
+  let v3 = i64x2(P64_5, P32_1);
   // Stripes of 64 bytes, the last one of any length counted from the end; the accumulators are scrambled after sixteen.
   const stripes = (length - 1) >> 6;
   const final = INPUT + length - 64;
   for (let i: usize = 0; i <= stripes; i++) {
     const at = i < stripes ? INPUT + (i << 6) : final;
     const key = i < stripes ? SECRET + ((i & 15) << 3) : SECRET + 121;
-    const d0 = load<u64>(at);
-    const d1 = load<u64>(at, 8);
-    const d2 = load<u64>(at, 16);
-    const d3 = load<u64>(at, 24);
-    const d4 = load<u64>(at, 32);
-    const d5 = load<u64>(at, 40);
-    const d6 = load<u64>(at, 48);
-    const d7 = load<u64>(at, 56);
-    a0 += d1 + product(d0 ^ load<u64>(key));
-    a1 += d0 + product(d1 ^ load<u64>(key, 8));
-    a2 += d3 + product(d2 ^ load<u64>(key, 16));
-    a3 += d2 + product(d3 ^ load<u64>(key, 24));
-    a4 += d5 + product(d4 ^ load<u64>(key, 32));
-    a5 += d4 + product(d5 ^ load<u64>(key, 40));
-    a6 += d7 + product(d6 ^ load<u64>(key, 48));
-    a7 += d6 + product(d7 ^ load<u64>(key, 56));
+    v0 = accumulate(v0, at, key);
+    v1 = accumulate(v1, at + 16, key + 16);
+    v2 = accumulate(v2, at + 32, key + 32);
+    v3 = accumulate(v3, at + 48, key + 48);
     if ((i & 15) == 15 && i < stripes) {
-      a0 = scramble(a0, SECRET + 128);
-      a1 = scramble(a1, SECRET + 136);
-      a2 = scramble(a2, SECRET + 144);
-      a3 = scramble(a3, SECRET + 152);
-      a4 = scramble(a4, SECRET + 160);
-      a5 = scramble(a5, SECRET + 168);
-      a6 = scramble(a6, SECRET + 176);
-      a7 = scramble(a7, SECRET + 184);
+      v0 = scramble(v0, SECRET + 128);
+      v1 = scramble(v1, SECRET + 144);
+      v2 = scramble(v2, SECRET + 160);
+      v3 = scramble(v3, SECRET + 176);
     }
   }
+  const a0 = v128.extract_lane<u64>(v0, 0);
+  const a1 = v128.extract_lane<u64>(v0, 1);
+  const a2 = v128.extract_lane<u64>(v1, 0);
+  const a3 = v128.extract_lane<u64>(v1, 1);
+  const a4 = v128.extract_lane<u64>(v2, 0);
+  const a5 = v128.extract_lane<u64>(v2, 1);
+  const a6 = v128.extract_lane<u64>(v3, 0);
+  const a7 = v128.extract_lane<u64>(v3, 1);
   const s = SECRET + 11;
   const t = SECRET + 117;
   low = merged(
