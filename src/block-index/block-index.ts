@@ -40,7 +40,6 @@ export class BlockIndex {
   readonly #emptyBytes: number;
   #reserved = 0;
   #shrinkAt = 0;
-  wordsAhead = 0; // of no meaning: see readAhead
 
   constructor(options: BlockIndexOptions = {}) {
     this.memoryLimitBytes = checkInteger(
@@ -205,7 +204,7 @@ export class BlockIndex {
     copies = 0,
   ): void {
     this.#sweeper.sweepFor(end - first);
-    this.wordsAhead = readAhead(this.#shards, keys, first, end);
+    readAhead(this.#shards, keys, first, end);
     const slot = role === undefined ? 0 : this.#slotOf(line, role);
     const transitions = this.#transitions;
     const onEvicted = this.#onEvicted;
