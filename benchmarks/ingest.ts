@@ -1,94 +1,112 @@
 /**
- * How many blocks a second become visible from frames in memory, and what does scoring a whole prompt cost?
+ * How many blocks a second become visible, decoding included? Recorded events of 8 engines with 16,384 blocks each:
  *
- *     npm run bench -- ingest [--json]
+ * - `chats`: multi-turn chats, half of the time with full caches; small events and large ones, as engines make them.
+ * - `16-block events`: nothing but events that store 16 new blocks.
  *
- * The stream is made with the real encoder: 8 pods, multi-turn chats under shared system prompts, oldest chats evicted.
+ * From memory (`apply`, frame by frame), from a recording (`applyAll` of the file, to the last event), and through real
+ * sockets from another process, which sends as fast as is received.
+ *
+ *     npm run bench -- ingest --stream FILE      # any recording
+ *     npm run bench -- ingest --trace FILE       # the engines under a Mooncake trace
  */
-import { Indexer, type KvFrame } from "kvblock";
-import { removedFrame, storedFrame } from "kvblock/testing";
-import { measure, type Result, report, seeded } from "./measure.js";
+import { readRecording } from "kvblock/events";
+import { createIndexer, MODES, type Mode } from "./run/modes.js";
+import type { Run, Unit } from "./run/question.js";
+import { Cluster } from "./wire/cluster.js";
+import { loadStream, type Stream, streamOf } from "./workload/load.js";
+import { DEFAULT_STREAM, type StreamDescription } from "./workload/stream.js";
 
-const BLOCK_SIZE = 16;
-const PODS = 8;
-const CHATS_PER_POD = 60;
-const TURN_TOKENS = 512;
-const TURNS = 6;
+const RATE: Unit = ["M block ops/s", "higher"];
+const SECONDS = 4;
 
-const random = seeded(42);
-const randomTokens = (count: number): number[] =>
-  Array.from({ length: count }, () => Math.floor(random() * 152_000));
-const systems = Array.from({ length: 4 }, () => randomTokens(2048));
-const model = "model";
-const frames: KvFrame[] = [];
-const prompts: number[][] = [];
-let blockOperations = 0;
-
-for (let p = 0; p < PODS; p++) {
-  const pod = `10.0.0.${p}`;
-  let seq = 0;
-  const live: number[][] = [];
-  for (let c = 0; c < CHATS_PER_POD; c++) {
-    let tokens = systems[c % systems.length]!;
-    for (let turn = 0; turn < TURNS; turn++) {
-      const fromBlock = turn === 0 && c < systems.length ? 0 : Math.floor(tokens.length / BLOCK_SIZE);
-      tokens = [...tokens, ...randomTokens(TURN_TOKENS)];
-      frames.push(
-        storedFrame({ pod, model, tokens, blockSize: BLOCK_SIZE, seed: "0", seq: seq++, fromBlock, at: seq }),
+export async function run({ full, options, report, progress }: Run): Promise<void> {
+  for (const [events, stream] of await streams(options, progress)) {
+    const facts = { events };
+    report(
+      "stream, block operations per event",
+      facts,
+      ["operations", "none"],
+      [stream.totalOperations / stream.events],
+    );
+    report("stream, events per frame", facts, ["events", "none"], [stream.events / stream.frames.length]);
+    for (const mode of MODES) {
+      const by = { events, mode };
+      progress(`${events}, ${mode} mode, from memory`);
+      const rates = await repeat(full ? 9 : 5, () => fromMemory(stream, mode));
+      report("ingest from memory", by, RATE, rates);
+      progress(`${events}, ${mode} mode, from a recording`);
+      report(
+        "ingest from a recording",
+        by,
+        RATE,
+        await repeat(full ? 9 : 5, () => fromRecording(stream, mode)),
       );
-      blockOperations += tokens.length / BLOCK_SIZE - fromBlock;
-    }
-    live.push(tokens);
-    if (live.length > 20) {
-      const old = live.shift()!;
-      const fromBlock = 2048 / BLOCK_SIZE;
-      frames.push(
-        removedFrame({
-          pod,
-          model,
-          tokens: old,
-          blockSize: BLOCK_SIZE,
-          seed: "0",
-          seq: seq++,
-          fromBlock,
-          at: seq,
-        }),
-      );
-      blockOperations += old.length / BLOCK_SIZE - fromBlock;
+      progress(`${events}, ${mode} mode, through sockets`);
+      const wire = await throughSockets(stream, mode, full ? 3 * SECONDS : SECONDS);
+      report("ingest through sockets", by, RATE, wire);
+      const frames = wire.map((rate) => (rate * 1e6 * stream.frames.length) / stream.totalOperations);
+      report("frames through sockets", by, ["frames/s", "higher"], frames);
     }
   }
-  prompts.push(...live.slice(-2));
 }
 
-const results: Result[] = [];
-for (const hash of [{ mode: "exact", algorithm: "sha256_cbor", seed: "0" }, { mode: "tokens" }] as const) {
-  let indexer = await Indexer.create({ hash, onDiagnostic: null });
-  const made: Indexer[] = [];
-  for (let i = 0; i < 6; i++) made.push(await Indexer.create({ hash, onDiagnostic: null }));
-  results.push(
-    measure(
-      `apply, ${hash.mode} mode`,
-      "M block ops/s",
-      (ms) => blockOperations / ms / 1000,
-      () => {
-        indexer = made.pop()!;
-        for (const frame of frames) indexer.apply(frame);
-      },
-      5,
-    ),
-  );
-  const perPrompt = (ms: number): number => (ms * 1000) / prompts.length;
-  const scored = prompts.map((tokens) => Uint32Array.from([...tokens, 1]));
-  results.push(
-    measure(`score ${scored[0]!.length} tokens that a pod holds, ${hash.mode} mode`, "us", perPrompt, () => {
-      for (const tokens of scored) indexer.scoreTokens(tokens, { model });
-    }),
-  );
-  const unseen = scored.map((tokens) => tokens.map((id) => id + 1));
-  results.push(
-    measure(`score as many tokens that nobody holds, ${hash.mode} mode`, "us", perPrompt, () => {
-      for (const tokens of unseen) indexer.scoreTokens(tokens, { model });
-    }),
-  );
+async function streams(options: Run["options"], progress: Run["progress"]): Promise<[string, Stream][]> {
+  const { stream, trace } = options;
+  const name = (path: string): string => path.split(/[\\/]/).at(-1)!;
+  if (stream !== undefined) return [[name(stream), await loadStream(stream, progress)]];
+  if (trace !== undefined)
+    return [[name(trace), await streamOf({ ...DEFAULT_STREAM, workload: { trace } }, progress)]];
+  const fresh: StreamDescription = { ...DEFAULT_STREAM, workload: "fresh", blocksPerPod: 2 ** 18 };
+  return [
+    ["chats", await streamOf(DEFAULT_STREAM, progress)],
+    ["16-block events", await streamOf(fresh, progress)],
+  ];
 }
-report(results);
+
+/** The first run warms up. */
+async function repeat(times: number, body: () => Promise<number>): Promise<number[]> {
+  await body();
+  const rates: number[] = [];
+  while (rates.length < times) rates.push(await body());
+  return rates;
+}
+
+async function fromMemory(stream: Stream, mode: Mode): Promise<number> {
+  await using indexer = await createIndexer(mode);
+  const started = performance.now();
+  for (const frame of stream.frames) indexer.apply(frame);
+  await indexer.settled();
+  return stream.totalOperations / (performance.now() - started) / 1000;
+}
+
+async function fromRecording(stream: Stream, mode: Mode): Promise<number> {
+  await using indexer = await createIndexer(mode);
+  const started = performance.now();
+  await indexer.applyAll(readRecording(stream.path));
+  await indexer.settled();
+  return stream.totalOperations / (performance.now() - started) / 1000;
+}
+
+/** A sample is a pass over the stream; the first warms up. */
+async function throughSockets(stream: Stream, mode: Mode, seconds: number): Promise<number[]> {
+  await using indexer = await createIndexer(mode);
+  await using cluster = await Cluster.follow(indexer, stream.path);
+  const rates: number[] = [];
+  await new Promise<void>((resolve) => {
+    let passFrom = 0;
+    let until = Number.POSITIVE_INFINITY;
+    cluster.saturate((_, received) => {
+      if (received % cluster.framesPerPass !== 0) return;
+      const now = performance.now();
+      if (passFrom > 0) rates.push(stream.totalOperations / (now - passFrom) / 1000);
+      else until = now + 1000 * seconds;
+      passFrom = now;
+      if (now > until && rates.length >= 3) resolve();
+    });
+  });
+  await cluster.stop();
+  const lost = indexer.pods().reduce((sum, { lostFrames }) => sum + lostFrames, 0);
+  if (lost > 0) throw new Error(`${lost} frames were lost on the way`);
+  return rates;
+}

@@ -1,0 +1,303 @@
+/** The tables of docs/performance.md, each from a run's figures. */
+import { type Figure, show } from "../run/figures.js";
+import { machineLine } from "../run/machine.js";
+import type { Results } from "../run/results.js";
+import { fleetArithmetic } from "./arithmetic.js";
+import { type Picker, picker, table, valuesOf } from "./figures.js";
+import { tick } from "./svg.js";
+
+type Table = (figures: Picker, results: Results) => string;
+
+const MODES = ["exact", "tokens"] as const;
+const blocksOf = (figures: Picker): number[] =>
+  valuesOf(figures.all("block-index", "add", { pods: 64, holders: "1-4" }), "blocks");
+
+const hash: Table = ({ all, cell }) => {
+  const ours = all("hash-chain", "hash", { by: "kvblock" });
+  const size = valuesOf<number>(ours, "block size")[0]!;
+  const sizes = valuesOf<number>(ours, "block size");
+  return table(
+    [
+      "ns per block of … tokens",
+      ...sizes.map(String),
+      `plain Node, ${size}`,
+      `hash-wasm, ${size}`,
+      `native SHA256(), ${size}`,
+    ],
+    valuesOf<string>(ours, "algorithm").map((algorithm) => [
+      algorithm.includes(" ") ? algorithm : `\`${algorithm}\``,
+      ...sizes.map((tokens) =>
+        cell("hash-chain", "hash", { algorithm, by: "kvblock", "block size": tokens }),
+      ),
+      ...["plain Node, latin1", "hash-wasm", "native SHA256()"].map((by) =>
+        cell("hash-chain", "hash", { algorithm, by, "block size": size }),
+      ),
+    ]),
+  );
+};
+
+const decode: Table = ({ all, cell }) => {
+  const eras = valuesOf<string>(all("decode", "decode, kvblock"), "era");
+  const row = (name: string, by: Record<string, string | number>): string[] => [
+    name,
+    ...["kvblock", "@msgpack/msgpack", "theirs / ours"].map((who) => cell("decode", `decode, ${who}`, by)),
+  ];
+  const integers = { hashes: "integers" };
+  return table(
+    ["batch", "kvblock, ns per block", "@msgpack/msgpack", "times"],
+    [
+      ...eras.map((era) =>
+        row(`${era}, 16 blocks stored`, { era, events: "stored", blocks: 16, ...integers }),
+      ),
+      ...[1, 256].map((blocks) =>
+        row(`M3, ${blocks} stored`, { era: "M3", events: "stored", blocks, ...integers }),
+      ),
+      row("M3, 16 stored and 16 removed one by one", { era: "M3", events: "mixed", blocks: 16, ...integers }),
+      row("M3, 16 stored, whole digests", { era: "M3", events: "stored", blocks: 16, hashes: "digests" }),
+    ],
+  );
+};
+
+const ingest: Table = ({ all, cell }) =>
+  table(
+    [
+      "million block operations a second",
+      "memory",
+      "recording",
+      "sockets",
+      "frames a second through sockets",
+    ],
+    valuesOf<string>(all("ingest", "ingest from memory"), "events").flatMap((events) =>
+      MODES.map((mode) => [
+        `${events}, \`${mode}\``,
+        ...["from memory", "from a recording", "through sockets"].map((how) =>
+          cell("ingest", `ingest ${how}`, { events, mode }),
+        ),
+        cell("ingest", "frames through sockets", { events, mode }),
+      ]),
+    ),
+  );
+
+const latency: Table = ({ cell, p99 }) =>
+  table(
+    [
+      "load",
+      "event to visible, ms: median",
+      "p99",
+      "between two 1 ms timers, ms: median",
+      "p99",
+      "sent late, p99",
+    ],
+    [
+      ...MODES.flatMap((mode) =>
+        ["50 %", "90 %", "highest"].map((load) => [
+          `${load}, \`${mode}\``,
+          cell("latency", "event to visible", { mode, load }),
+          p99("latency", "event to visible", { mode, load }),
+          cell("latency", "event loop", { mode, load }),
+          p99("latency", "event loop", { mode, load }),
+          cell("latency", "sent late, p99", { mode, load }),
+        ]),
+      ),
+      [
+        "none",
+        "–",
+        "–",
+        cell("latency", "event loop", { load: "none" }),
+        p99("latency", "event loop", { load: "none" }),
+        "–",
+      ],
+    ],
+  );
+
+const underLoad: Table = ({ cell, p99 }) =>
+  table(
+    ["8,192 tokens, 4 holders, us", "idle: median", "p99", "ingesting: median", "p99", "p99, times"],
+    MODES.flatMap((mode) =>
+      ["call", "due to answer"].map((what) => {
+        const name = `score while ingesting, ${what}`;
+        const of = (events: string): string[] => [
+          cell("score-under-load", name, { mode, events }),
+          p99("score-under-load", name, { mode, events }),
+        ];
+        return [
+          `\`${mode}\`, ${what}`,
+          ...of("none"),
+          ...of("at full rate"),
+          what === "call"
+            ? cell("score-under-load", "score while ingesting / idle, p99 of a call", { mode })
+            : "",
+        ];
+      }),
+    ),
+  );
+
+const tokensToScores: Table = ({ cell, p99 }) =>
+  table(
+    ["10,000 tokens, 64 pods, us", "nobody holds it: median", "p99", "held: median", "p99"],
+    MODES.flatMap((mode) =>
+      ["complete", "incomplete"].map((histories) => [
+        `\`${mode}\`, ${histories} histories`,
+        ...["nobody holds it", "held"].flatMap((what) => {
+          const name = `tokens to scores, ${what}`;
+          return [
+            cell("tokens-to-scores", name, { mode, histories }),
+            p99("tokens-to-scores", name, { mode, histories }),
+          ];
+        }),
+      ]),
+    ),
+  );
+
+const blockIndex: Table = (figures) => {
+  const row = (words: string, by: Record<string, string | number>): string[] => [
+    words,
+    ...["add", "evict", "add while what was cleared is swept"].map((verb) =>
+      figures.cell("block-index", verb, by),
+    ),
+    figures.cell("block-index", "add, longest call of 64 blocks", by),
+    figures.cell("block-index", "clear one pod", by),
+    figures.cell("block-index", "lookup and score, 1,000 blocks", by),
+    figures.p99("block-index", "lookup and score, 1,000 blocks", by),
+    figures.cell("block-index", "memory that the index counts", by),
+  ];
+  const base = { blocks: 1e6, pods: 64, holders: "1-4" };
+  const pods = valuesOf<number>(figures.all("block-index", "add", { blocks: 1e6, holders: "1-4" }), "pods");
+  const holders = valuesOf<string>(figures.all("block-index", "add", { blocks: 1e6, pods: 64 }), "holders");
+  return table(
+    [
+      "blocks, pods, holders of each",
+      "add, M/s",
+      "evict, M/s",
+      "add while swept, M/s",
+      "longest add of 64, ms",
+      "clear a pod, us",
+      "1,000-block lookup, us",
+      "p99",
+      "bytes per block",
+    ],
+    [
+      ...blocksOf(figures).map((blocks) => row(`**${tick(blocks)}**, 64, 1-4`, { ...base, blocks })),
+      ...pods.filter((n) => n !== 64).map((n) => row(`1M, **${tick(n)}**, 1-4`, { ...base, pods: n })),
+      ...holders.filter((h) => h !== "1-4").map((h) => row(`1M, 64, **${h}**`, { ...base, holders: h })),
+    ],
+  );
+};
+
+const popular: Table = ({ all }) => {
+  const found = all("block-index", "lookup and score, 400 blocks that all pods hold");
+  return table(
+    ["400 blocks that all pods hold", ...found.map(({ by }) => `${tick(Number(by["pods"]))} pods`)],
+    [
+      ["lookup and score, us: median", ...found.map(({ median }) => show(median))],
+      ["p99", ...found.map(({ p99 }) => show(p99))],
+    ],
+  );
+};
+
+const score: Table = ({ all, cell, p99 }) => {
+  const lengths = valuesOf<number>(all("score", "score, deep"), "tokens");
+  return table(
+    ["scoreTokens, us", ...lengths.map((tokens) => `${tick(tokens / 1024)}K tokens`)],
+    MODES.flatMap((mode) =>
+      ["deep", "cold"].flatMap((what) => [
+        [
+          `\`${mode}\`, ${what}: median`,
+          ...lengths.map((tokens) => cell("score", `score, ${what}`, { mode, tokens })),
+        ],
+        ["p99", ...lengths.map((tokens) => p99("score", `score, ${what}`, { mode, tokens }))],
+      ]),
+    ),
+  );
+};
+
+const shapes: Table = ({ all }) => {
+  const found = all("ingest-shapes", "ingest from memory, stores");
+  const rate = (by: (figure: Figure) => boolean): string => {
+    const figure = found.find(by);
+    return figure === undefined ? "–" : show(figure.median);
+  };
+  const batches = valuesOf<number>(found, "blocks an event");
+  const pods = valuesOf<number>(found, "pods");
+  const head = ["million blocks stored a second", ...MODES.map((mode) => `\`${mode}\``)];
+  return table(head, [
+    ...batches.map((batch) => [
+      `64 pods, **${batch}** blocks an event`,
+      ...MODES.map((mode) =>
+        rate(({ by }) => by["mode"] === mode && by["pods"] === 64 && by["blocks an event"] === batch),
+      ),
+    ]),
+    ...pods
+      .filter((n) => n !== 64)
+      .map((n) => [
+        `**${tick(n)}** pods, 16 blocks an event`,
+        ...MODES.map((mode) =>
+          rate(({ by }) => by["mode"] === mode && by["pods"] === n && by["blocks an event"] === 16),
+        ),
+      ]),
+  ]);
+};
+
+const memory: Table = ({ all, cell }) => {
+  const found = all("memory", "memory, heap and arrays");
+  const holders = valuesOf<number>(found, "holders");
+  const rows = MODES.flatMap((mode) =>
+    valuesOf<string>(found, "stored").flatMap((stored) =>
+      valuesOf<number>(
+        found.filter(({ by }) => by["mode"] === mode && by["stored"] === stored),
+        "blocks",
+      ).map((blocks) => ({ mode, stored, blocks })),
+    ),
+  );
+  return table(
+    ["bytes per block at … holders", ...holders.map(String), "each further holder", "counted, at most"],
+    rows.map((by) => [
+      `${tick(by.blocks)} blocks, \`${by.mode}\`, stored ${by.stored}`,
+      ...holders.map((n) => cell("memory", "memory, heap and arrays", { ...by, holders: n })),
+      cell("memory", "memory, each further holder of a block", by),
+      cell("memory", "memory, counted", { ...by, holders: holders.at(-1)! }),
+    ]),
+  );
+};
+
+const garbage: Table = ({ all }) =>
+  table(
+    ["bytes of garbage per event", ...MODES.map((mode) => `\`${mode}\``)],
+    [
+      [
+        "chats, in steady state",
+        ...MODES.map((mode) => {
+          const [figure] = all("memory", "garbage of ingest", { mode });
+          return figure === undefined ? "–" : show(figure.median);
+        }),
+      ],
+    ],
+  );
+
+const machine: Table = (_, results) =>
+  `Measured by \`${results.command}\` on: ${machineLine(results.machine)}.`;
+
+const tables: Readonly<Record<string, Table>> = {
+  machine,
+  hash,
+  decode,
+  ingest,
+  latency,
+  "under-load": underLoad,
+  "tokens-to-scores": tokensToScores,
+  "block-index": blockIndex,
+  popular,
+  score,
+  shapes,
+  memory,
+  garbage,
+  arithmetic: fleetArithmetic,
+};
+
+export const tableNames: readonly string[] = Object.keys(tables);
+
+export function tableOf(name: string, results: Results): string {
+  const make = tables[name];
+  if (make === undefined) throw new Error(`there is no table "${name}": ${tableNames.join(", ")}`);
+  return make(picker(results), results);
+}

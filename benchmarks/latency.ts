@@ -1,0 +1,71 @@
+/**
+ * How long after an engine has sent an event is it visible to a lookup, and how long is the host's event loop held? The
+ * chats' events of 8 engines through real sockets: at the highest rate that is taken, then at nine tenths and at half of
+ * it, evenly spaced. Both clocks are the machine's one monotonic clock. `sent late` is the publishers' own lateness.
+ *
+ * The event loop's figure is the time between two timers of 1 ms, so 1 is idle; other processes and threads that take the
+ * core from this one are in it.
+ */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createIndexer, MODES } from "./run/modes.js";
+import type { Run, Unit } from "./run/question.js";
+import { ageMs, Cluster } from "./wire/cluster.js";
+import { loadStream, streamOf } from "./workload/load.js";
+import { DEFAULT_STREAM } from "./workload/stream.js";
+
+const MS: Unit = ["ms", "lower"];
+const SHARES = [0.9, 0.5];
+
+export async function run({ full, options, report, progress }: Run): Promise<void> {
+  const seconds = full ? 20 : 5;
+  const stream = await (options["stream"] === undefined
+    ? streamOf(DEFAULT_STREAM, progress)
+    : loadStream(options["stream"], progress));
+  report("event loop", { load: "none" }, MS, await idleLoop());
+  for (const mode of MODES) {
+    await using indexer = await createIndexer(mode);
+    await using cluster = await Cluster.follow(indexer, stream.path);
+    progress(`${mode} mode, highest rate`);
+    let received = 0;
+    const onVisible = (): void => void received++;
+    cluster.saturate(onVisible);
+    await sleep(2000); // warms up
+    const loop = watchLoop();
+    const from = { received, at: performance.now() };
+    await sleep(1000 * seconds);
+    const rate = ((received - from.received) / (performance.now() - from.at)) * 1000;
+    report("event loop", { mode, load: "highest" }, MS, loop());
+    await cluster.stop();
+    report("highest rate", { mode }, ["frames/s", "higher"], [rate]);
+    for (const share of SHARES) {
+      const by = { mode, load: `${100 * share} %` };
+      progress(`${mode} mode, ${by.load}`);
+      await cluster.pace(rate * share, 1, () => {});
+      const ages: number[] = [];
+      const loop = watchLoop();
+      const lateP99 = await cluster.pace(rate * share, seconds, (frame) => ages.push(ageMs(frame)));
+      report("event loop", by, MS, loop());
+      report("event to visible", by, MS, ages);
+      report("sent late, p99", by, ["ms", "none"], [1000 * lateP99]);
+    }
+    const lost = indexer.pods().reduce((sum, { lostFrames }) => sum + lostFrames, 0);
+    if (lost > 0) throw new Error(`${lost} frames were lost on the way`);
+  }
+}
+
+async function idleLoop(): Promise<number[]> {
+  const loop = watchLoop();
+  await sleep(1000);
+  return loop();
+}
+
+/** @returns ends the watch: a thousand values, as many of each as there were samples alike */
+function watchLoop(): () => number[] {
+  const histogram = monitorEventLoopDelay({ resolution: 1 });
+  histogram.enable();
+  return () => {
+    histogram.disable();
+    return Array.from({ length: 1000 }, (_, i) => histogram.percentile((i + 1) / 10) / 1e6);
+  };
+}

@@ -1,0 +1,17 @@
+/** Every benchmark: the file's name, and what it asks. */
+export const questions: Readonly<Record<string, string>> = {
+  "hash-chain":
+    "block hashes by algorithm and block size, beside node:crypto, hash-wasm and native code on the same bytes",
+  decode: "event batches by wire layout and block count, beside @msgpack/msgpack",
+  "block-index": "the block index: add, evict, lookup with scoring, clear; by blocks, pods and holders",
+  ingest:
+    "recorded events to visible blocks: from memory, from a file and through a socket, exact and tokens mode",
+  "ingest-shapes": "stores to visible blocks from memory, by pods and by blocks of an event",
+  latency:
+    "from an engine's send to the visible block, at half and nine tenths of the highest rate; the host's event loop",
+  score: "scoreTokens by prompt length, held and not held",
+  "score-under-load": "scoring while events come at the highest rate, beside scoring when none come",
+  "tokens-to-scores":
+    "10,000 tokens never seen before against 64 full pods, with complete and incomplete histories",
+  memory: "bytes per block and per (block, pod), garbage per event",
+};

@@ -1,0 +1,145 @@
+/** A recording's engines on real sockets, from the side of the indexer that follows them. */
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Indexer, KvFrame, Subscription } from "kvblock";
+import { BUILD, forkScript } from "../run/processes.js";
+import type { Answer, Command, PublisherArguments } from "./publisher-process.js";
+
+/** Frames on their way: enough to keep both sides busy, far below what a subscriber's queue holds. */
+const WINDOW = 4000;
+const ACK_EVERY = 256;
+
+export class Cluster implements AsyncDisposable {
+  /** Frames of one pass over the recording, the resets at its end included. */
+  readonly framesPerPass: number;
+  readonly #child: ChildProcess;
+  readonly #subscriptions: Subscription[];
+  /** Frames received since the last command. */
+  #received = 0;
+  #isPaused = false;
+  #isClosing = false;
+  #onFrame: (frame: KvFrame, received: number) => void = () => {};
+
+  private constructor(child: ChildProcess, framesPerPass: number, subscriptions: Subscription[]) {
+    this.#child = child;
+    // A benchmark that waits for frames of a process that is gone would wait for ever.
+    child.once("exit", () => {
+      if (!this.#isClosing) throw new Error("the publishers' process has ended");
+    });
+    this.framesPerPass = framesPerPass;
+    this.#subscriptions = subscriptions;
+  }
+
+  /** Start the engines, and follow each by a subscription of its own. */
+  static async follow(indexer: Indexer, recording: string, tsconfig = BUILD): Promise<Cluster> {
+    const child = forkScript(
+      "benchmarks/wire/publisher-process.ts",
+      { recording } satisfies PublisherArguments,
+      { tsconfig },
+    );
+    const ready = await answer(child, "ready");
+    const subscriptions: Subscription[] = [];
+    const cluster = new Cluster(child, ready.framesPerPass, subscriptions);
+    for (const endpoint of ready.endpoints)
+      subscriptions.push(
+        await indexer.subscribe({
+          endpoint,
+          receiveHighWaterMark: 1_000_000,
+          onFrame: (frame) => cluster.#take(frame),
+        }),
+      );
+    while (subscriptions.some(({ transport }) => transport!.connected === 0)) await sleep(5);
+    // Connected is not yet subscribed: what is published in between would be lost.
+    await sleep(300);
+    return cluster;
+  }
+
+  /**
+   * Send as fast as is received, until {@link stop}.
+   * @param onVisible - called after each frame is applied, with how many were
+   */
+  saturate(onVisible: (frame: KvFrame, received: number) => void): void {
+    this.#begin(onVisible);
+    this.#tell({ type: "saturate", window: WINDOW });
+  }
+
+  /** No more frames after those on their way, till {@link resume}. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#tell({ type: "ack", received: this.#received });
+  }
+
+  async stop(): Promise<void> {
+    const stopped = answer(this.#child, "stopped");
+    this.#tell({ type: "stop" });
+    await this.#drained((await stopped).sent);
+  }
+
+  /** Send at a rate. @returns seconds that the 99th of a hundred frames left late */
+  async pace(
+    framesPerSecond: number,
+    seconds: number,
+    onVisible: (frame: KvFrame, received: number) => void,
+  ): Promise<number> {
+    this.#begin(onVisible);
+    const paced = answer(this.#child, "paced");
+    this.#tell({ type: "pace", framesPerSecond, seconds });
+    const { sent, lateP99 } = await paced;
+    await this.#drained(sent);
+    return lateP99;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosing = true;
+    for (const subscription of this.#subscriptions) await subscription.close();
+    const exited = once(this.#child, "exit");
+    this.#child.disconnect();
+    await exited;
+  }
+
+  #begin(onVisible: (frame: KvFrame, received: number) => void): void {
+    this.#received = 0;
+    this.#isPaused = false;
+    this.#onFrame = onVisible;
+  }
+
+  /** Called before the frame is applied, in the same stretch of code: what is queued here runs after it. */
+  #take(frame: KvFrame): void {
+    const received = ++this.#received;
+    queueMicrotask(() => this.#onFrame(frame, received));
+    if (received % ACK_EVERY === 0 && !this.#isPaused) this.#tell({ type: "ack", received });
+  }
+
+  async #drained(sent: number): Promise<void> {
+    for (const until = performance.now() + 60_000; this.#received < sent; await sleep(2))
+      if (performance.now() > until) throw new Error(`${sent} frames sent, ${this.#received} received`);
+  }
+
+  #tell(command: Command): void {
+    if (this.#child.connected) this.#child.send(command);
+  }
+}
+
+async function answer<T extends Answer["type"]>(
+  child: ChildProcess,
+  type: T,
+): Promise<Extract<Answer, { type: T }>> {
+  const ended = new AbortController();
+  const [message] = (await Promise.race([
+    once(child, "message", { signal: ended.signal }),
+    once(child, "exit", { signal: ended.signal }).then(() => [{ type: "exit" }]),
+  ]).finally(() => ended.abort())) as [Answer | { type: "exit" }];
+  if (message.type !== type) throw new Error(`the publishers: expected "${type}", got "${message.type}"`);
+  return message as Extract<Answer, { type: T }>;
+}
+
+/** Milliseconds since the batch was sent, by the clock that the machine's processes share. */
+export function ageMs({ payload }: KvFrame): number {
+  const sentAt = new DataView(payload.buffer, payload.byteOffset).getFloat64(2);
+  return Number(process.hrtime.bigint()) / 1e6 - sentAt * 1000;
+}
