@@ -24,6 +24,7 @@ const exceptions: Readonly<Record<string, readonly string[]>> = {
   "src/events/endpoint-line.ts": ["setTimeout"], // reconnects a socket
   "src/events/replay-turns.ts": ["setTimeout"], // spreads what routers ask of one engine
   "src/threads/thread.ts": ["setTimeout"], // ends a thread that is late
+  "src/tokenize/remote-call.ts": ["fetch"], // asks an engine
   "src/tokenize/chat-renderer.ts": ["Date"], // a chat template may print today's date
 };
 /** Node's own modules that are a part of the design, and so named in one file too; `node:fs` and the like are not. */

@@ -11,12 +11,14 @@ import type { Endpoint } from "./shapes.js";
 
 /**
  * @param json - the body as it came: a chat template prints its numbers back as they were written
+ * @param options - `whole`: without the truncation that the body asks for
  * @throws ApiError 400 naming what is wrong with the body
  */
 export async function readPrompts(
   tokenizer: Tokenizer,
   endpoint: Endpoint,
   json: string,
+  { whole = false }: { whole?: boolean } = {},
 ): Promise<CacheRequest[]> {
   try {
     const input = scoreInputFromOpenAI(json);
@@ -26,7 +28,7 @@ export async function readPrompts(
     // A salt that cannot be hashed is the request's fault, and not found out in the middle of a step.
     blockExtraKeys({ cacheSalt }, 0, 1);
     return (await tokenize(tokenizer, input)).map((all) => {
-      const tokens = truncateTokens(all, truncation);
+      const tokens = whole ? all : truncateTokens(all, truncation);
       if (tokens.length === 0) throw new Error("the prompt has no tokens");
       return { tokens, cacheSalt, readsPrefixCache };
     });

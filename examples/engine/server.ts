@@ -5,17 +5,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { BlockManager } from "./block-manager.js";
 import { answer, type GenerationHost } from "./generation.js";
-import { ApiError, badRequest, readJson, send, sendJson } from "./http.js";
+import { ApiError, readJson, send, sendJson } from "./http.js";
 import { metricsText } from "./metrics.js";
+import { resolveModel, type ServedModels } from "./models.js";
 import { readPrompts } from "./prompts.js";
 import { readSampling } from "./sampling.js";
 import { type Endpoint, modelList, responseId } from "./shapes.js";
-import { decodeTokens } from "./tokenizer.js";
+import { detokenize, render, tokenize } from "./tokenize.js";
 
-export interface ServerHost extends GenerationHost {
-  readonly model: string;
-  /** Adapters; the first has id 1. */
-  readonly loras: readonly string[];
+export interface ServerHost extends GenerationHost, ServedModels {
   readonly blocks: BlockManager;
   readonly numBlocks: number;
   readonly bodyLimitBytes: number;
@@ -39,6 +37,10 @@ export function engineServer(host: ServerHost): Server {
     "/v1/completions": { POST: (request, response) => generate(host, "completions", request, response) },
     "/v1/chat/completions": { POST: (request, response) => generate(host, "chat", request, response) },
     "/tokenize": { POST: (request, response) => tokenize(host, request, response) },
+    "/v1/completions/render": {
+      POST: (request, response) => render(host, "completions", request, response),
+    },
+    "/v1/chat/completions/render": { POST: (request, response) => render(host, "chat", request, response) },
     "/detokenize": { POST: (request, response) => detokenize(host, request, response) },
     "/reset_prefix_cache": {
       // Says 200 whether it worked or not, as vLLM does; the event leaves with the next step's batch.
@@ -84,44 +86,6 @@ async function generate(
     { prompts: prompts.map((prompt) => ({ ...prompt, ...lora })), sampling, envelope },
     response,
   );
-}
-
-async function tokenize(host: ServerHost, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { json, fields } = await readJson(request, host.bodyLimitBytes);
-  resolveModel(host, fields.model);
-  const prompts = await readPrompts(host.tokenizer, "messages" in fields ? "chat" : "completions", json);
-  if (prompts.length !== 1) throw badRequest("/tokenize takes one prompt.", "prompt");
-  const tokens = Array.from(prompts[0]!.tokens);
-  sendJson(response, 200, {
-    count: tokens.length,
-    max_model_len: host.maxModelLen,
-    tokens,
-    token_strs: null,
-  });
-}
-
-async function detokenize(
-  host: ServerHost,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  const { fields } = await readJson(request, host.bodyLimitBytes);
-  const { model, tokens } = fields;
-  resolveModel(host, model);
-  if (!Array.isArray(tokens) || !tokens.every((token) => Number.isInteger(token) && token >= 0))
-    throw badRequest("tokens must be a list of token ids.", "tokens");
-  sendJson(response, 200, { prompt: decodeTokens(host.tokenizer, tokens) });
-}
-
-/** A body without a model means the base model. */
-function resolveModel(
-  host: ServerHost,
-  model: unknown,
-): { model: string; lora: { loraName?: string; loraId?: number } } {
-  if (model === undefined || model === null || model === host.model) return { model: host.model, lora: {} };
-  const index = typeof model === "string" ? host.loras.indexOf(model) : -1;
-  if (index < 0) throw new ApiError(404, "NotFoundError", `The model \`${model}\` does not exist.`, "model");
-  return { model: model as string, lora: { loraName: model as string, loraId: index + 1 } };
 }
 
 function fail(response: ServerResponse, error: unknown): void {

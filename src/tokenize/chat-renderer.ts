@@ -22,7 +22,7 @@ const CONTINUE_TAG = "CONTINUE_FINAL_MESSAGE_TAG ";
 /** Variables that the renderer itself sets: transformers refuses them a second time. */
 const RESERVED: readonly string[] = ["messages", "conversation", "tools", "chat_template", "tokenize"];
 
-const OPTIONS: readonly string[] = [
+export const CHAT_OPTIONS: readonly string[] = [
   "tools",
   "documents",
   "addGenerationPrompt",
@@ -53,7 +53,7 @@ export class ChatRenderer {
 
   /** The prompt text of a conversation. */
   render(messages: readonly ChatMessage[], options: ChatOptions): string {
-    checkOptions("encodeChat", options, OPTIONS);
+    checkOptions("encodeChat", options, CHAT_OPTIONS);
     options.signal?.throwIfAborted();
     const { continueFinalMessage = false, addGenerationPrompt = !continueFinalMessage } = options;
     if (continueFinalMessage && addGenerationPrompt)
@@ -66,7 +66,7 @@ export class ChatRenderer {
       ...templateArguments(options.templateArguments),
       messages: conversation,
       tools,
-      documents: options.documents ?? null,
+      documents: options.documents ?? options.templateArguments?.["documents"] ?? null,
       add_generation_prompt: addGenerationPrompt,
     };
     const text = continueFinalMessage

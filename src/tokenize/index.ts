@@ -2,6 +2,8 @@
  * `kvblock/tokenize`: prompts and chats → exactly the token ids that the engine would compute on.
  * @module
  */
+
+export { type FirstTokenizerOptions, firstTokenizer } from "./first.js";
 export {
   createHuggingFaceTokenizer,
   type HuggingFaceTokenizerOptions,
@@ -16,3 +18,4 @@ export {
   type Truncation,
   truncateTokens,
 } from "./openai.js";
+export { createRemoteTokenizer, type RemoteTokenizerOptions } from "./remote.js";
