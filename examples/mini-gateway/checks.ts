@@ -80,6 +80,12 @@ export function orNull<T>(check: Check<T>): Check<T | null> {
 }
 
 /** @param min - the fewest items */
+/** One value, or a list of them. */
+export function oneOrMore<T>(check: Check<T>): Check<readonly T[]> {
+  const many = list(check, 1);
+  return (value, at) => (Array.isArray(value) ? many(value, at) : [check(value, at)]);
+}
+
 export function list<T>(check: Check<T>, min = 0): Check<readonly T[]> {
   return (value, at) => {
     if (!Array.isArray(value)) return fail(at, "a list", value);

@@ -15,6 +15,7 @@ import {
   list,
   object,
   oneOf,
+  oneOrMore,
   optional,
   orNull,
   record,
@@ -45,8 +46,12 @@ const hash: Check<HashOptions> = (value, at) => {
   return options;
 };
 
+/** Files here, or an engine to ask. */
+const tokenizer: Check<string> = (value, at) =>
+  typeof value === "string" && /^https?:/.test(value) ? httpUrl(value, at) : text(value, at);
+
 const model = object({
-  tokenizer: optional(text, undefined),
+  tokenizer: optional(oneOrMore(tokenizer), []),
   aliases: optional(list(text), []),
   loras: optional(list(text), []),
   blockSize: optional(integer(1, 2 ** 20), undefined),
@@ -70,6 +75,9 @@ const gateway = object({
   models: record(model),
   pods: list(pod, 1),
   bindEvents: optional(zmqBindEndpoint, undefined),
+  tokenizerWorkers: optional(integer(0, 64), 2),
+  tokenizerTimeoutMs: optional(milliseconds, 20),
+  scoring: optional(flag, true),
   scoreTimeoutMs: optional(milliseconds, 50),
   overloadMargin: optional(integer(0), 8),
   connectTimeoutMs: optional(milliseconds, 2000),

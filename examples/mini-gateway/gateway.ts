@@ -6,17 +6,18 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { formatMetricsBeat, Indexer, type Subscription, type Tokenizer } from "kvblock";
+import { createWorkerPool, type WorkerPool } from "kvblock/pool";
 import type { GatewayConfig } from "./config.js";
 import { followEvents } from "./events.js";
 import { ApiError, closed, listen, parseBody, readBody, send, sendJson, withModel } from "./http.js";
-import { createLog, type Log, messageOf } from "./log.js";
+import { createLog, type Log, messageOf, tellDiagnostics } from "./log.js";
 import { GatewayMetrics } from "./metrics.js";
 import { mergedModels } from "./model-list.js";
 import { ModelNames, type ResolvedModel } from "./model-names.js";
 import { type Pick, type Pod, Pods } from "./pods.js";
 import { endToEnd, relay, Upstream } from "./proxy.js";
 import { NOTHING_KNOWN, type Scoring, score } from "./scoring.js";
-import { loadTokenizers } from "./tokenizers.js";
+import { loadsFiles, loadTokenizers } from "./tokenizers.js";
 import { UsageReader } from "./usage.js";
 
 export interface GatewayOptions {
@@ -24,6 +25,8 @@ export interface GatewayOptions {
   readonly write?: ((line: string) => void) | undefined;
   /** Tokenizers by base model, for models whose config names none. */
   readonly tokenizers?: Readonly<Record<string, Tokenizer>> | undefined;
+  /** Script of the tokenizers' threads, where it is not the package's. */
+  readonly workerUrl?: URL | undefined;
 }
 
 /** A request on its way. */
@@ -40,25 +43,26 @@ interface Request {
 /** Start a gateway; it serves when the promise resolves. */
 export async function startGateway(config: GatewayConfig, options: GatewayOptions = {}): Promise<Gateway> {
   const log = createLog(options.write ?? console.log);
-  const indexer = await Indexer.create({
-    models: Object.fromEntries(
-      Object.entries(config.models).map(([name, { tokenizer: _, ...model }]) => [name, model]),
-    ),
-    tokenizers: { ...options.tokenizers, ...(await loadTokenizers(config)) },
-    onDiagnostic: ({ code, severity, message, fix }) =>
-      log(
-        severity === "info" ? "INFO" : severity === "warning" ? "WARN" : "ERROR",
-        `[${code}] ${message} ${fix}`,
-      ),
-  });
-  const gateway = new Gateway(config, indexer, log);
+  const onDiagnostic = tellDiagnostics(log);
+  const workers = loadsFiles(config) ? config.tokenizerWorkers : 0;
+  const pool = await createWorkerPool({ workers, workerUrl: options.workerUrl, onDiagnostic });
+  let gateway: Gateway | undefined;
   try {
+    const indexer = await Indexer.create({
+      models: Object.fromEntries(
+        Object.entries(config.models).map(([name, { tokenizer: _, ...model }]) => [name, model]),
+      ),
+      tokenizers: { ...options.tokenizers, ...(await loadTokenizers(config, pool, log)) },
+      pool,
+      onDiagnostic,
+    });
+    gateway = new Gateway(config, indexer, pool, log);
     await gateway.start();
+    return gateway;
   } catch (error) {
-    await gateway.close();
+    await (gateway ?? pool).close();
     throw error;
   }
-  return gateway;
 }
 
 export class Gateway {
@@ -67,6 +71,7 @@ export class Gateway {
   url = "";
   metricsUrl: string | null = null;
   readonly #config: GatewayConfig;
+  readonly #pool: WorkerPool;
   readonly #log: Log;
   readonly #pods: Pods;
   readonly #metrics: GatewayMetrics;
@@ -79,12 +84,13 @@ export class Gateway {
   #closing: Promise<void> | undefined;
   #underWay = 0;
 
-  constructor(config: GatewayConfig, indexer: Indexer, log: Log) {
+  constructor(config: GatewayConfig, indexer: Indexer, pool: WorkerPool, log: Log) {
     this.indexer = indexer;
+    this.#pool = pool;
     this.#config = config;
     this.#log = log;
     this.#pods = new Pods(config, log);
-    this.#metrics = new GatewayMetrics(indexer, this.#pods);
+    this.#metrics = new GatewayMetrics(indexer, pool, this.#pods);
     this.#upstream = new Upstream(config.connectTimeoutMs);
     this.#names = new ModelNames(config);
     this.#api = createServer((request, response) => void this.#serve(request, response));
@@ -132,6 +138,7 @@ export class Gateway {
     this.#admin.closeAllConnections();
     await closed(this.#admin);
     await this.indexer.close();
+    await this.#pool.close();
   }
 
   /** Kept connections, and those on which nothing was asked yet, would hold up the drain. */
@@ -195,7 +202,8 @@ export class Gateway {
     let failed = false;
     try {
       const limitMs = this.#config.scoreTimeoutMs;
-      scoring = await score(this.indexer, { body, model: model.target, pods, limitMs });
+      const request = { body, model: model.target, pods, limitMs };
+      if (this.#config.scoring) scoring = await score(this.indexer, this.#pool, request);
       if (scoring !== null) this.#log("INFO", "Got pod scores", { ...who, scores: scoring.scores });
     } catch (error) {
       failed = true;

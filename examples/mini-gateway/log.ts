@@ -2,6 +2,7 @@
  * Log lines, and errors in words: `2026-01-31T12:00:00.000Z  INFO  gateway  Got pod scores {"x-request-id": "…", "scores": null}`.
  * @module
  */
+import type { Diagnostic } from "kvblock";
 
 export type Level = "INFO" | "WARN" | "ERROR";
 
@@ -33,4 +34,10 @@ export function messageOf(error: unknown): string {
   // "ENOENT: no such file or directory, stat '/x'": what is between is often what was made the message around it.
   const told = /^[A-Z]+: (.+), \w+/.exec(cause)?.[1] ?? cause;
   return own.includes(told) ? own : `${own}: ${cause}`;
+}
+
+/** Writes each of kvblock's diagnostics as a line. */
+export function tellDiagnostics(log: Log): (diagnostic: Diagnostic) => void {
+  const levels = { info: "INFO", warning: "WARN", error: "ERROR" } as const;
+  return ({ code, severity, message, fix }) => log(levels[severity], `[${code}] ${message} ${fix}`);
 }

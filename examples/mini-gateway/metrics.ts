@@ -3,6 +3,7 @@
  * @module
  */
 import type { Indexer } from "kvblock";
+import type { WorkerPool } from "kvblock/pool";
 import { registerMetrics } from "kvblock/prometheus";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Pods } from "./pods.js";
@@ -14,7 +15,7 @@ export class GatewayMetrics {
   readonly retries: Counter;
   readonly scoreSeconds: Histogram;
 
-  constructor(indexer: Indexer, pods: Pods) {
+  constructor(indexer: Indexer, pool: WorkerPool, pods: Pods) {
     const registers = [this.registry];
     registerMetrics(indexer, { registry: this.registry });
     this.requests = new Counter({
@@ -56,6 +57,14 @@ export class GatewayMetrics {
       registers,
       collect() {
         for (const pod of pods) this.set({ pod: pod.name }, Number(pod.available));
+      },
+    });
+    new Gauge({
+      name: "mini_gateway_tokenizer_queue",
+      help: "Prompts that wait for a tokenizer thread",
+      registers,
+      collect() {
+        this.set(pool.stats().queued);
       },
     });
     new Counter({

@@ -2,7 +2,8 @@
  * A request body → how much of its prompt each pod has.
  * @module
  */
-import type { Indexer, PodScores, TokenIds } from "kvblock";
+import type { Indexer, PodScores, ScoreRequest, TokenIds } from "kvblock";
+import type { WorkerPool } from "kvblock/pool";
 import { type ScoreInput, scoreInputFromOpenAI, truncateTokens } from "kvblock/tokenize";
 import type { Pod } from "./pods.js";
 import type { Usage } from "./usage.js";
@@ -26,6 +27,9 @@ export const NOTHING_KNOWN: Scoring = {
   observe: () => {},
 };
 
+/** Tokens of a prompt that is sooner hashed here. */
+const HASHED_IN_POOL = 16_384;
+
 export interface ScoringRequest {
   /** The body, as it will be sent. */
   readonly body: Uint8Array;
@@ -40,30 +44,49 @@ export interface ScoringRequest {
  *
  * @throws whatever keeps the prompt from being scored, or a TimeoutError; the request can be routed all the same
  */
-export async function score(indexer: Indexer, request: ScoringRequest): Promise<Scoring | null> {
+export async function score(
+  indexer: Indexer,
+  pool: WorkerPool,
+  request: ScoringRequest,
+): Promise<Scoring | null> {
   const signal = AbortSignal.timeout(request.limitMs);
   const late = new Promise<never>((_, reject) =>
     signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
   );
-  return Promise.race([scoreBody(indexer, request, signal), late]);
+  return Promise.race([scoreBody(indexer, pool, request, signal), late]);
 }
 
 async function scoreBody(
   indexer: Indexer,
+  pool: WorkerPool,
   { body, model, pods }: ScoringRequest,
   signal: AbortSignal,
 ): Promise<Scoring | null> {
   const input = scoreInputFromOpenAI(body);
   if (!input.readsPrefixCache) return null;
   const { cacheSalt, truncation } = input;
-  const answers = (await tokenize(indexer, model, input, signal)).map((tokens) =>
-    indexer.scoreTokens(truncateTokens(tokens, truncation), {
-      model,
-      pods: pods.map(({ name }) => name),
-      cacheSalt,
-    }),
+  const candidates = { model, pods: pods.map(({ name }) => name), cacheSalt };
+  const prompts = await tokenize(indexer, model, input, signal);
+  const answers = await Promise.all(
+    prompts.map((tokens) =>
+      scorePrompt(indexer, pool, truncateTokens(tokens, truncation), candidates, signal),
+    ),
   );
   return sumOf(answers, pods);
+}
+
+/** Long prompts are hashed in the pool. */
+async function scorePrompt(
+  indexer: Indexer,
+  pool: WorkerPool,
+  tokens: TokenIds,
+  request: ScoreRequest,
+  signal: AbortSignal,
+): Promise<PodScores> {
+  if (tokens.length < HASHED_IN_POOL) return indexer.scoreTokens(tokens, request);
+  const plan = indexer.hashPlan(tokens.length, request);
+  if (plan.lists.length === 0) return indexer.scoreTokens(tokens, request);
+  return indexer.scoreKeys(await pool.hashPrompt(Uint32Array.from(tokens), plan, { signal }), request);
 }
 
 async function tokenize(
