@@ -25,9 +25,12 @@ export function serveTasks(port: MessagePort): void {
   };
   serve<WorkerTask>(port, async (task) => {
     switch (task.do) {
-      case "load":
-        tokenizers.set(task.tokenizer, await loadTokenizer(task.source, () => new Date(now)));
-        return { value: undefined };
+      case "load": {
+        const options = { ...task.options, now: () => new Date(now) };
+        const tokenizer = await loadTokenizer(task.source, options);
+        tokenizers.set(task.tokenizer, tokenizer);
+        return { value: tokenizer.degraded };
+      }
       case "encode":
         return tokensOf(tokenizers.get(task.tokenizer)!.encode(task.text, task.options));
       case "encodeChat":

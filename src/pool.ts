@@ -8,8 +8,9 @@ import { checkInteger, checkOptions, typeMistake } from "./errors.js";
 import { type HashedPrompt, type HashPlan, PlanHasher, type PromptHasher } from "./hash-plan.js";
 import { PooledTokenizer } from "./pooled-tokenizer.js";
 import { ThreadPool } from "./threads/index.js";
+import type { HuggingFaceTokenizerOptions } from "./tokenize/index.js";
 import type { Diagnostic, Tokenizer } from "./types.js";
-import { loadTokenizer, type WorkerTokenizerSource } from "./worker-protocol.js";
+import { loadTokenizer, type WorkerTask, type WorkerTokenizerSource } from "./worker-protocol.js";
 
 export type { HashedPrompt, HashPlan, PromptHasher } from "./hash-plan.js";
 export type { KeyedRequest } from "./query-keys.js";
@@ -50,12 +51,12 @@ export interface WorkerPool extends PromptHasher, AsyncDisposable {
   /**
    * Load a tokenizer into every thread. Its `encode` and `encodeChat` reject with `ERR_KVBLOCK_BUSY`,
    * `ERR_KVBLOCK_TIMEOUT`, `ERR_KVBLOCK_WORKER`, the signal's reason, and with what the tokenizer itself throws.
-   * @param options - `now`: the clock of templates that print the date. Default: the host's
+   * @param options - as those of `createHuggingFaceTokenizer`; each thread has its own `memoBytes`
    * @throws KvBlockError `ERR_KVBLOCK_TOKENIZE` naming the file or field that is missing or broken
    */
   tokenizer(
     source: WorkerTokenizerSource,
-    options?: { now?: (() => Date) | undefined },
+    options?: HuggingFaceTokenizerOptions,
   ): Promise<Tokenizer & Required<Pick<Tokenizer, "encodeChat">>>;
   stats(): WorkerPoolStats;
   /** What stands wrong now. */
@@ -132,26 +133,22 @@ class KvWorkerPool implements WorkerPool {
 
   async tokenizer(
     source: WorkerTokenizerSource,
-    options: { now?: (() => Date) | undefined } = {},
+    options: HuggingFaceTokenizerOptions = {},
   ): Promise<PooledTokenizer> {
-    checkOptions("tokenizer", options, ["now"]);
-    const { now = () => new Date() } = options;
+    checkOptions("tokenizer", options, ["now", "memoBytes", "fastPath"]);
+    const { now = () => new Date(), ...rest } = options;
     if (typeof now !== "function") throw typeMistake("now", "function", now);
-    const { deadlineMs, inlineBelow } = this.#settings;
+    const { workers, deadlineMs, inlineBelow } = this.#settings;
+    const threads = this.#threads;
     const id = this.#loads++;
     let loaded: Promise<Tokenizer> | undefined;
-    const inline = (): Promise<Tokenizer> => (loaded ??= loadTokenizer(source, now));
-    if (this.#threads.isAvailable) await this.#threads.setUp({ do: "load", tokenizer: id, source });
-    const here = inlineBelow > 0 || !this.#threads.isAvailable ? await inline() : undefined;
-    const tokenizer = new PooledTokenizer({
-      threads: this.#threads,
-      id,
-      deadlineMs,
-      inlineBelow,
-      now,
-      inline,
-      degraded: here?.degraded,
-    });
+    const inline = (): Promise<Tokenizer> => (loaded ??= loadTokenizer(source, { ...rest, now }));
+    const load: WorkerTask = { do: "load", tokenizer: id, source, options: rest };
+    let degraded = threads.isAvailable ? await threads.setUp<string | undefined>(load) : undefined;
+    if (inlineBelow > 0 || !threads.isAvailable) ({ degraded } = await inline());
+    const isInline = workers === 0;
+    const part = { threads, id, deadlineMs, inlineBelow, now, inline, isInline, degraded };
+    const tokenizer = new PooledTokenizer(part);
     this.#tokenizers.push(tokenizer);
     return tokenizer;
   }

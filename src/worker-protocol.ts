@@ -5,7 +5,11 @@
 import { KvBlockError } from "./errors.js";
 import type { HashPlan } from "./hash-plan.js";
 import { createTiktokenTokenizer } from "./tiktoken.js";
-import { createHuggingFaceTokenizer, type HuggingFaceTokenizerSource } from "./tokenize/index.js";
+import {
+  createHuggingFaceTokenizer,
+  type HuggingFaceTokenizerOptions,
+  type HuggingFaceTokenizerSource,
+} from "./tokenize/index.js";
 import type { ChatMessage, ChatOptions, EncodeOptions, Tokenizer } from "./types.js";
 
 /**
@@ -14,9 +18,18 @@ import type { ChatMessage, ChatOptions, EncodeOptions, Tokenizer } from "./types
  */
 export type WorkerTokenizerSource = string | HuggingFaceTokenizerSource | { encoding: string };
 
+/** Of a model's tokenizer, as {@link createHuggingFaceTokenizer} has them, but for the clock, which stays here. */
+export type LoadOptions = Omit<HuggingFaceTokenizerOptions, "now">;
+
 /** Tokenizers are named by numbers, the pool's. */
 export type WorkerTask =
-  | { readonly do: "load"; readonly tokenizer: number; readonly source: WorkerTokenizerSource }
+  | {
+      /** Gives the tokenizer's `degraded`. */
+      readonly do: "load";
+      readonly tokenizer: number;
+      readonly source: WorkerTokenizerSource;
+      readonly options: LoadOptions;
+    }
   | {
       readonly do: "encode";
       readonly tokenizer: number;
@@ -45,8 +58,11 @@ export function encodeChat(
 }
 
 /** @throws KvBlockError `ERR_KVBLOCK_TOKENIZE` as the loader of the source does */
-export function loadTokenizer(source: WorkerTokenizerSource, now?: () => Date): Promise<Tokenizer> {
+export function loadTokenizer(
+  source: WorkerTokenizerSource,
+  options: HuggingFaceTokenizerOptions,
+): Promise<Tokenizer> {
   if (typeof source === "object" && source !== null && "encoding" in source)
     return createTiktokenTokenizer(source.encoding);
-  return createHuggingFaceTokenizer(source, { now });
+  return createHuggingFaceTokenizer(source, options);
 }

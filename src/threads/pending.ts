@@ -9,6 +9,8 @@ export interface Task {
   /** Milliseconds that it may run, not counting what it waits; Infinity for no bound. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Tasks of one number are given to one thread where that costs nobody a wait: it may remember. Any integer. */
+  readonly affinity?: number | undefined;
 }
 
 /** A task that waits for its answer. */
@@ -26,7 +28,7 @@ export interface Pending extends Omit<Task, "signal"> {
  * @param drop - takes it back, once it is settled
  */
 export function pend<T>(
-  { message, deadlineMs, signal }: Task,
+  { message, deadlineMs, signal, affinity }: Task,
   lives: number,
   place: (pending: Pending) => void,
   drop?: (pending: Pending) => void,
@@ -42,6 +44,7 @@ export function pend<T>(
     const pending: Pending = {
       message,
       deadlineMs,
+      affinity,
       lives,
       settled: false,
       resolve: (value) => settle(() => resolve(value as T)),

@@ -34,6 +34,8 @@ export interface ThreadPoolStats {
   readonly timedOut: number;
 }
 
+/** Waiting tasks among which a thread looks for its own: the first of them is passed over no more often. */
+const LOOKED_AT = 8;
 /** Starts that may fail in a row. */
 const MAX_FAILED_STARTS = 3;
 /** Threads that may die of one task, or while they are at it: with the last, it is given up. */
@@ -84,31 +86,33 @@ export class ThreadPool {
    *   `ERR_KVBLOCK_WORKER` if threads died of it or none can be started, `ERR_KVBLOCK_CLOSED`; the signal's reason; what
    *   the thread throws
    */
-  async run<T>({ message, deadlineMs, signal }: Task): Promise<T> {
-    signal?.throwIfAborted();
+  async run<T>(task: Task): Promise<T> {
+    task.signal?.throwIfAborted();
     this.#checkUsable();
     const { maxQueued } = this.#options;
-    const isFree = this.#queue.size === 0 && this.#freeThread() !== undefined;
+    const isFree = this.#queue.size === 0 && this.#freeThreads().length > 0;
     if (!isFree && this.#queue.size >= maxQueued)
       throw new KvBlockError("ERR_KVBLOCK_BUSY", `${maxQueued} tasks wait for a worker thread already`);
     const place = (pending: Pending): void => {
       this.#queue.add(pending);
       this.#dispatch();
     };
-    return pend<T>({ message, deadlineMs, signal }, LIVES, place, (pending) => this.#queue.delete(pending));
+    return pend<T>(task, LIVES, place, (pending) => this.#queue.delete(pending));
   }
 
   /**
    * Run something on every thread, and on those to come before anything else.
+   * @returns what the first thread answers
    * @throws what the first thread throws; then no thread to come does it
    */
-  async setUp(message: unknown): Promise<void> {
+  async setUp<T>(message: unknown): Promise<T> {
     this.#checkUsable();
     this.#setups.add(message);
     // A thread that has not begun does it of itself.
     const begun = [...this.#threads].filter((thread) => thread.begun);
     const ends = await Promise.allSettled(begun.map((thread) => this.#runOn(thread, message)));
-    if (ends.some(({ status }) => status === "fulfilled")) return;
+    const done = ends.find((end) => end.status === "fulfilled");
+    if (done !== undefined) return done.value as T;
     this.#setups.delete(message);
     throw (ends[0] as PromiseRejectedResult | undefined)?.reason ?? this.#dead(undefined);
   }
@@ -125,7 +129,7 @@ export class ThreadPool {
     if (this.#unavailable !== undefined) throw this.#dead(this.#unavailable);
   }
 
-  #runOn(thread: Thread, message: unknown): Promise<void> {
+  #runOn(thread: Thread, message: unknown): Promise<unknown> {
     // Not given to another thread: each does it anyway.
     return pend({ message, deadlineMs: Number.POSITIVE_INFINITY }, 1, (pending) => {
       thread.own.push(pending);
@@ -137,7 +141,7 @@ export class ThreadPool {
     return new Promise((resolve) => {
       let thread: Thread;
       try {
-        thread = new Thread(this.#options.spawn(), {
+        thread = new Thread(this.#options.spawn(), this.#freeSlot(), {
           free: (free) => this.#feed(free),
           gone: (gone, at, error) => this.#lost(gone, at, error),
           late: (pending) => this.#late(pending),
@@ -185,31 +189,46 @@ export class ThreadPool {
     this.#starts.delete(thread);
   }
 
-  #freeThread(): Thread | undefined {
-    for (const thread of this.#threads)
-      if (thread.up && thread.isFree && thread.own.length === 0) return thread;
-    return undefined;
+  #freeSlot(): number {
+    const taken = new Set(Array.from(this.#threads, ({ slot }) => slot));
+    let slot = 0;
+    while (taken.has(slot)) slot++;
+    return slot;
   }
 
+  #freeThreads(): Thread[] {
+    return [...this.#threads].filter(({ up, isFree, own }) => up && isFree && own.length === 0);
+  }
+
+  /** A free thread gets the task that is its own among the next few, or else the next. */
   #dispatch(): void {
-    for (const pending of this.#queue) {
-      const thread = this.#freeThread();
-      if (thread === undefined) return;
+    for (let free = this.#freeThreads(); free.length > 0; free = free.filter(({ isFree }) => isFree)) {
+      const pending = this.#nextFor(free[0]!);
+      if (pending === undefined) return;
       this.#queue.delete(pending);
-      this.#call(thread, pending);
+      this.#call(free.find((thread) => this.#isOwn(pending, thread)) ?? free[0]!, pending);
     }
+  }
+
+  #nextFor(thread: Thread): Pending | undefined {
+    let seen = 0;
+    for (const pending of this.#queue) {
+      if (this.#isOwn(pending, thread)) return pending;
+      if (++seen === LOOKED_AT) break;
+    }
+    return this.#queue.values().next().value;
+  }
+
+  #isOwn({ affinity }: Pending, { slot }: Thread): boolean {
+    return affinity === undefined || Math.abs(affinity) % this.#options.size === slot;
   }
 
   #call(thread: Thread, pending: Pending): void {
     try {
       thread.call(pending);
     } catch (cause) {
-      pending.reject(
-        new KvBlockError("ERR_KVBLOCK_INPUT", "this cannot be sent to a worker thread: it is no plain data", {
-          cause,
-        }),
-      );
-      queueMicrotask(() => this.#feed(thread));
+      const message = "this cannot be sent to a worker thread: it is no plain data";
+      pending.reject(new KvBlockError("ERR_KVBLOCK_INPUT", message, { cause }));
     }
   }
 

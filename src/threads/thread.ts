@@ -21,6 +21,8 @@ export interface ThreadEvents {
 export class Thread {
   /** Calls for this thread alone, before any others. */
   readonly own: Pending[] = [];
+  /** Its place among the threads: a replacement takes its forerunner's. */
+  readonly slot: number;
   /** It has answered. */
   begun = false;
   /** It has done what every thread does first, too. */
@@ -35,7 +37,8 @@ export class Thread {
   #error: Error | undefined;
   readonly #exited: Promise<void>;
 
-  constructor(worker: Worker, events: ThreadEvents) {
+  constructor(worker: Worker, slot: number, events: ThreadEvents) {
+    this.slot = slot;
     this.#worker = worker;
     this.#events = events;
     this.#timer = setTimeout(() => void this.end(new Error(`no answer in ${START_MS} ms`)), START_MS);
