@@ -19,3 +19,4 @@ export {
   truncateTokens,
 } from "./openai.js";
 export { createRemoteTokenizer, type RemoteTokenizerOptions } from "./remote.js";
+export type { Fetch } from "./remote-call.js";
