@@ -9,6 +9,7 @@ import type { AddedToken } from "./added-tokens.js";
 import { BYTE_CHARACTERS } from "./byte-tokens.js";
 import { MAX_MERGES } from "./merge.js";
 import type { Merge } from "./merge-table.js";
+import type { CheckedTokenizer } from "./tokenizer-json.js";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -43,17 +44,16 @@ const MODEL_FIELDS = new Set([
 ]);
 
 /** What the file says, or undefined when any of it is not of this family. */
-export function readByteLevelModel(tokenizerJson: Json): ByteLevelModel | undefined {
-  const { model, normalizer, pre_tokenizer, added_tokens } = tokenizerJson;
-  if (!isJson(model) || model["type"] !== "BPE") return undefined;
+export function readByteLevelModel({ json, vocabulary }: CheckedTokenizer): ByteLevelModel | undefined {
+  const { model, normalizer, pre_tokenizer, added_tokens } = json;
+  if (model["type"] !== "BPE" || vocabulary === undefined) return undefined;
   if (Object.keys(model).some((field) => !MODEL_FIELDS.has(field))) return undefined;
-  const { vocab, merges } = model;
-  if (!isJson(vocab) || !Array.isArray(merges) || merges.length >= MAX_MERGES) return undefined;
+  const { merges } = model;
+  if (!Array.isArray(merges) || merges.length >= MAX_MERGES) return undefined;
   const plain = !model["dropout"] && !model["continuing_subword_prefix"] && !model["end_of_word_suffix"];
   if (!plain || model["byte_fallback"] === true) return undefined;
   const normalForms = readNormalizer(normalizer);
   const steps = readSteps(pre_tokenizer);
-  const vocabulary = new Map(Object.entries(vocab) as [string, number][]);
   const byteIds = Int32Array.from(BYTE_CHARACTERS, (character) => vocabulary.get(character) ?? -1);
   if (normalForms === undefined || steps === undefined || byteIds.includes(-1)) return undefined;
   return {
@@ -63,7 +63,7 @@ export function readByteLevelModel(tokenizerJson: Json): ByteLevelModel | undefi
     byteIds,
     merges: merges as Merge[],
     ignoreMerges: model["ignore_merges"] === true,
-    addedTokens: (added_tokens ?? []) as AddedToken[],
+    addedTokens: added_tokens,
   };
 }
 

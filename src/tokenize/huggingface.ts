@@ -54,8 +54,8 @@ export async function createHuggingFaceTokenizer(
     typeof source === "string" ? await readTokenizerFiles(checkName("source", source)) : fromSource(source);
   const { tokenizerConfig } = files;
   const renderer = new ChatRenderer(files, specialTokens(tokenizerConfig), now);
-  const json = checkTokenizerJson(files.tokenizerJson as Record<string, unknown>);
-  return new HuggingFaceTokenizer(loadEncoder(json, tokenizerConfig, { memoBytes, fastPath }), renderer);
+  const tokenizer = checkTokenizerJson(files.tokenizerJson as Record<string, unknown>);
+  return new HuggingFaceTokenizer(loadEncoder(tokenizer, tokenizerConfig, { memoBytes, fastPath }), renderer);
 }
 
 class HuggingFaceTokenizer implements Tokenizer {

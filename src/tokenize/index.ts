@@ -14,6 +14,7 @@ export {
   type PromptsScoreInput,
   type ScoreInput,
   type ScoreInputBase,
+  type Surroundings,
   scoreInputFromOpenAI,
   type Truncation,
   truncateTokens,

@@ -11,7 +11,7 @@ import { type Around, PromptEncoder } from "./prompt-encoder.js";
 import { SegmentMemo } from "./segment-memo.js";
 import { reducedTokenizerJson, sampleTexts } from "./self-check.js";
 import { compilePattern, createStockEncoder, type StockEncoder } from "./stock-encoder.js";
-import type { TokenizerJson } from "./tokenizer-json.js";
+import type { CheckedTokenizer, TokenizerJson } from "./tokenizer-json.js";
 
 /** Encodes prompts of one model; texts are well-formed. */
 export interface ModelEncoder {
@@ -34,12 +34,13 @@ const CONFIG_SWITCHES: readonly string[] = ["remove_space", "do_lowercase_and_re
 
 /** @throws KvBlockError `ERR_KVBLOCK_TOKENIZE` for a tokenizer that cannot be built */
 export function loadEncoder(
-  json: TokenizerJson,
+  tokenizer: CheckedTokenizer,
   config: Readonly<Record<string, unknown>>,
   options: ModelEncoderOptions,
 ): LoadedEncoder {
+  const { json } = tokenizer;
   const plain = !CONFIG_SWITCHES.some((name) => config[name] === true);
-  const model = options.fastPath && plain ? readByteLevelModel(json) : undefined;
+  const model = options.fastPath && plain ? readByteLevelModel(tokenizer) : undefined;
   if (model === undefined) return { encoder: generalEncoder(json, config, options), degraded: undefined };
   const fast = building(() => new ByteLevelEncoder(model, compilePattern));
   const sample = building(() => createStockEncoder(reducedTokenizerJson(json, model), config));

@@ -70,14 +70,36 @@ export function scoreInputFromOpenAI(body: unknown): ScoreInput {
   );
 }
 
+/** How many special tokens a tokenizer put around a prompt: Llama 3 one before, BERT one on each side. */
+export interface Surroundings {
+  readonly before: number;
+  readonly after: number;
+}
+
 /**
- * The tokens that the engine keeps of a prompt. Exact for tokenizers that add no special tokens of their own: others
- * keep a leading BOS when they cut on the left.
+ * The tokens that the engine keeps of a prompt: special tokens around it stay, and count. Token ids that a client sent are
+ * cut as they are.
  */
-export function truncateTokens(tokens: TokenIds, truncation: Truncation | undefined): TokenIds {
+export function truncateTokens(
+  tokens: TokenIds,
+  truncation: Truncation | undefined,
+  { before, after }: Surroundings = { before: 0, after: 0 },
+): TokenIds {
   if (truncation === undefined || truncation.tokens >= tokens.length) return tokens;
-  const start = truncation.side === "left" ? tokens.length - truncation.tokens : 0;
-  return tokens.slice(start, start + truncation.tokens);
+  const room = truncation.tokens - before - after;
+  if (room < 0)
+    throw new KvBlockError(
+      "ERR_KVBLOCK_INPUT",
+      `"truncate_prompt_tokens" is ${truncation.tokens}, fewer than the tokenizer's ${before + after} special tokens`,
+    );
+  const end = tokens.length - after;
+  const start = truncation.side === "left" ? end - room : before;
+  const ids = tokens instanceof Uint32Array ? tokens : Uint32Array.from(tokens);
+  const kept = new Uint32Array(truncation.tokens);
+  kept.set(ids.subarray(0, before));
+  kept.set(ids.subarray(start, start + room), before);
+  kept.set(ids.subarray(end), before + room);
+  return kept;
 }
 
 function promptsInput(body: Body): PromptsScoreInput {

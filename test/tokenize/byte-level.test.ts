@@ -7,6 +7,7 @@ import { readByteLevelModel } from "../../src/tokenize/byte-level-model.js";
 import { mergeBytes } from "../../src/tokenize/merge.js";
 import { MergeTable } from "../../src/tokenize/merge-table.js";
 import { TokenSink } from "../../src/tokenize/token-sink.js";
+import { checkTokenizerJson } from "../../src/tokenize/tokenizer-json.js";
 import { BYTE_LEVEL, type ByteLevelJson, byteLevelJson, split } from "./byte-level-json.js";
 
 async function both(json: Record<string, unknown>, text: string): Promise<[number[], number[]]> {
@@ -52,7 +53,7 @@ describe("merging", () => {
         merges,
         fc.array(fc.constantFrom(97, 98, 99), { minLength: 129, maxLength: 400 }),
         (pairs, letters) => {
-          const model = readByteLevelModel(byteLevelJson({ merges: pairs }))!;
+          const model = readByteLevelModel(checkTokenizerJson(byteLevelJson({ merges: pairs })))!;
           const table = new MergeTable(model.vocabulary, model.byteIds, model.merges);
           const sink = new TokenSink();
           mergeBytes(table, Uint8Array.from(letters), letters.length, sink);
@@ -190,7 +191,7 @@ describe("the parts of a tokenizer.json", () => {
       ],
       ...parts,
     });
-    expect(readByteLevelModel(json)).toBeDefined();
+    expect(readByteLevelModel(checkTokenizerJson(json))).toBeDefined();
     for (const text of [
       "abc the é 123 4567. 二三x\n\n",
       "  ab\tｆｕｌｌ ﬁ e\u0301 ١٢٣ Ⅷ½",
@@ -225,7 +226,7 @@ describe("the parts of a tokenizer.json", () => {
     ],
     ["no pre-tokenizer", { fields: { pre_tokenizer: null } }],
   ])("%s is left to the general implementation", (_, parts) => {
-    expect(readByteLevelModel(byteLevelJson(parts))).toBeUndefined();
+    expect(readByteLevelModel(checkTokenizerJson(byteLevelJson(parts)))).toBeUndefined();
   });
 });
 

