@@ -5,9 +5,9 @@
  *     npm run bench -- ingest-shapes --pods 8,1024
  */
 import type { KvFrame } from "kvblock";
-import { createIndexer, MODES, type Mode } from "./run/modes.js";
+import { createIndexer, expectNoDoubts, MODES, type Mode } from "./run/modes.js";
 import { numbers, type Run } from "./run/question.js";
-import { Fleet, strangers } from "./workload/fleet.js";
+import { Fleet } from "./workload/fleet.js";
 
 const REPETITIONS = 5;
 
@@ -22,7 +22,7 @@ export async function run({ full, options, report, progress }: Run): Promise<voi
     progress(`${pods} pods, ${blocksPerEvent} blocks an event`);
     const fleet = await Fleet.create(pods);
     let pod = 0;
-    const frames = Array.from(strangers(42, blocksPerEvent, blocks), (payload) =>
+    const frames = Array.from(fleet.strangers(42, blocksPerEvent, blocks), (payload) =>
       fleet.frame(pod++ % pods, payload),
     );
     for (const mode of MODES) {
@@ -45,5 +45,7 @@ async function fill(frames: readonly KvFrame[], mode: Mode): Promise<number> {
   const started = performance.now();
   for (const frame of frames) indexer.apply(frame);
   await indexer.settled();
-  return performance.now() - started;
+  const took = performance.now() - started;
+  expectNoDoubts(indexer);
+  return took;
 }

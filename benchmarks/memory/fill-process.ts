@@ -3,9 +3,9 @@
  * piece of JSON, its answer goes over the IPC channel.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { createIndexer, type Mode } from "../run/modes.js";
+import { createIndexer, expectNoDoubts, type Mode } from "../run/modes.js";
 import { between, seeded } from "../run/random.js";
-import { Fleet, strangers } from "../workload/fleet.js";
+import { Fleet } from "../workload/fleet.js";
 
 export interface FillArguments {
   readonly mode: Mode;
@@ -42,12 +42,13 @@ async function fill(blocks: number): Promise<ReturnType<typeof createIndexer>> {
   const indexer = await createIndexer(mode);
   const fleet = await Fleet.create(pods);
   const random = seeded(9);
-  for (const payload of strangers(8, together, blocks)) {
+  for (const payload of fleet.strangers(8, together, blocks)) {
     const chosen = new Set<number>();
     while (chosen.size < holders) chosen.add(between(random, 0, pods - 1));
     for (const pod of chosen) indexer.apply(fleet.frame(pod, payload));
   }
   await indexer.settled();
+  expectNoDoubts(indexer);
   return indexer;
 }
 

@@ -7,8 +7,6 @@ import { HASH_SEED, MODEL, podName } from "./stream.js";
 
 export const BLOCK_SIZE = 16;
 const WIRE = { era: "M3", intHashes: true } as const;
-/** Only the last eight bytes go on the wire. */
-const DIGEST_BYTES = 8;
 
 /** Numbers each pod's frames. A pod that is joined late begins where it is set. */
 export class Fleet {
@@ -49,20 +47,12 @@ export class Fleet {
       own,
     );
   }
-}
 
-/** Chains that are no prompt's: random tokens under random hashes. @yields payloads of `blocksPerEvent` new blocks */
-export function* strangers(seed: number, blocksPerEvent: number, blocks: number): Generator<Uint8Array> {
-  const random = seeded(seed);
-  for (let made = 0; made < blocks; made += blocksPerEvent) {
-    const count = Math.min(blocksPerEvent, blocks - made);
-    const bytes = new Uint8Array(
-      Uint32Array.from({ length: (count * DIGEST_BYTES) / 4 }, () => random() * 2 ** 32).buffer,
-    );
-    const digests = Array.from({ length: count }, (_, i) =>
-      bytes.subarray(i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES),
-    );
-    yield storedPayload(digests, tokensOf(random, count * BLOCK_SIZE));
+  /** New prompts under hashes that engines give them. @yields payloads of `blocksPerEvent` blocks */
+  *strangers(seed: number, blocksPerEvent: number, blocks: number): Generator<Uint8Array> {
+    const random = seeded(seed);
+    for (let made = 0; made < blocks; made += blocksPerEvent)
+      yield this.held(tokensOf(random, Math.min(blocksPerEvent, blocks - made) * BLOCK_SIZE));
   }
 }
 

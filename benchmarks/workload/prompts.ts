@@ -1,8 +1,8 @@
 /** Indexers that 64 pods have filled, and prompts that some of them hold. */
 import type { Indexer } from "kvblock";
-import { createIndexer, type Mode } from "../run/modes.js";
+import { createIndexer, expectNoDoubts, type Mode } from "../run/modes.js";
 import { between, seeded, tokensOf } from "../run/random.js";
-import { Fleet, strangers } from "./fleet.js";
+import { Fleet } from "./fleet.js";
 
 export const PODS = 64;
 export const BLOCKS_PER_POD = 16_384;
@@ -29,7 +29,7 @@ export async function filledIndexer(
   const indexer = await createIndexer(mode);
   const fleet = await Fleet.create(PODS, joinedLate ? 1000n : 0n);
   let pod = 0;
-  for (const payload of strangers(1, BLOCKS_PER_EVENT, PODS * blocksPerPod))
+  for (const payload of fleet.strangers(1, BLOCKS_PER_EVENT, PODS * blocksPerPod))
     indexer.apply(fleet.frame(pod++ % PODS, payload));
   const random = seeded(2);
   const held = new Map<number, Uint32Array[]>();
@@ -47,5 +47,6 @@ export async function filledIndexer(
     }
   }
   await indexer.settled();
+  expectNoDoubts(indexer);
   return { indexer, prompts: held };
 }
