@@ -39,11 +39,12 @@ export async function compare({ peers, rounds, folder, progress }: CompareOption
     for (const peer of peers) {
       progress(`round ${round}: ${peer.name}`);
       const { oneCore, allCores, decode } = samples.get(peer.id)!;
-      const rate = async (...words: Parameters<typeof runPeer>): Promise<number> =>
-        operations / (await runPeer(...words)).seconds[0]!;
-      oneCore.push(await rate(peer, stream.path, "ingest", "1", { oneCore: true }));
-      allCores.push(await rate(peer, stream.path, "ingest", "1"));
-      decode.push(await rate(peer, stream.path, "decode", "1", { oneCore: true }));
+      const pinned = { oneCore: true };
+      const ingested = await runPeer(peer, stream.path, "ingest", "1", pinned);
+      oneCore.push(operations / ingested.cpuSeconds[0]!);
+      allCores.push(operations / (await runPeer(peer, stream.path, "ingest", "1")).seconds[0]!);
+      const decoded = await runPeer(peer, stream.path, "decode", "1", pinned);
+      decode.push(operations / decoded.cpuSeconds[0]!);
     }
   const slowest = Math.min(...[...samples.values()].map(({ allCores }) => at(allCores, 0.5)));
   const visibleRate = Math.round(slowest * VISIBLE_LOAD);
@@ -59,7 +60,7 @@ export async function compare({ peers, rounds, folder, progress }: CompareOption
     const { microseconds } = await runPeer(peer, stream.path, "visible", String(visibleRate));
     const { bytes } = await runPeer(peer, stream.path, "memory", "0");
     const structs = peer.id.startsWith("dynamo")
-      ? (await runPeer(peer, stream.path, "structs", String(rounds), { oneCore: true })).seconds
+      ? (await runPeer(peer, stream.path, "structs", String(rounds), { oneCore: true })).cpuSeconds
       : undefined;
     const { oneCore, allCores, decode } = samples.get(peer.id)!;
     const labels = queriesOf(long.workload).map(({ label }) => label);

@@ -2,10 +2,10 @@
 
 /** By peer; absent where it was not measured. */
 export interface PeerFigures {
-  /** Median block operations a second, stored and removed, until all are visible. */
+  /** Median block operations a second, stored and removed, until all are visible: of CPU time, and by the clock. */
   readonly oneCore: number;
   readonly allCores: number;
-  /** The same for its decoder by itself. */
+  /** Of CPU time, its decoder by itself. */
   readonly decode: number;
   /** The same from event structs made beforehand, where the public API takes such. */
   readonly structs?: number;

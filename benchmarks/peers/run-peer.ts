@@ -24,7 +24,13 @@ export async function runPeer(
   measurement: Measurement,
   argument: string,
   { oneCore = false, environment = {} }: RunOptions = {},
-): Promise<{ seconds: number[]; nanoseconds: number[]; microseconds: number[]; bytes: number }> {
+): Promise<{
+  seconds: number[];
+  cpuSeconds: number[];
+  nanoseconds: number[];
+  microseconds: number[];
+  bytes: number;
+}> {
   const threads = oneCore ? 1 : availableParallelism();
   const words = [...peer.command, workload, measurement, String(threads), argument];
   const [command = "", ...rest] = oneCore && canPin() ? ["taskset", "-c", lastCore(), ...words] : words;
