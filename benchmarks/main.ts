@@ -3,7 +3,7 @@
  * See benchmarks/README.md.
  */
 import { parseArgs } from "node:util";
-import { questions } from "./questions.js";
+import { askedApart, questions } from "./questions.js";
 import { compare, comparisonLines, isWorse } from "./run/compare.js";
 import type { Figure } from "./run/figures.js";
 import { machineLine, thisMachine } from "./run/machine.js";
@@ -37,7 +37,8 @@ async function main(): Promise<void> {
     },
   });
   const { full, json, compare: baseline, threshold: limit, ...own } = values;
-  const asked = positionals.includes("all") ? Object.keys(questions) : positionals;
+  const all = Object.keys(questions).filter((question) => !askedApart.includes(question));
+  const asked = positionals.includes("all") ? all : positionals;
   const unknown = asked.filter((question) => !(question in questions));
   const threshold = Number(limit);
   if (unknown.length > 0) throw new Error(`no such benchmark: ${unknown.join(", ")}`);

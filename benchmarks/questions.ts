@@ -15,3 +15,6 @@ export const questions: Readonly<Record<string, string>> = {
     "10,000 tokens never seen before against 64 full pods, with complete and incomplete histories",
   memory: "bytes per block and per (block, pod), garbage per event",
 };
+
+/** Asked by their names alone, not by `all`: they take long, and their figures stand on pages of their own. */
+export const askedApart: readonly string[] = ["event-loop", "gateway-load"];
