@@ -14,6 +14,8 @@ export const questions: Readonly<Record<string, string>> = {
   "tokens-to-scores":
     "10,000 tokens never seen before against 64 full pods, with complete and incomplete histories",
   memory: "bytes per block and per (block, pod), garbage per event",
+  tokenize:
+    "prompts and chats to tokens: cold, unseen and again, beside the stock JavaScript and the Rust tokenizers; loading",
 };
 
 /** Asked by their names alone, not by `all`: they take long, and their figures stand on pages of their own. */
