@@ -5,6 +5,7 @@ import type { Results } from "../run/results.js";
 import { fleetArithmetic } from "./arithmetic.js";
 import { type Picker, picker, table, valuesOf } from "./figures.js";
 import { tick } from "./svg.js";
+import { chatTurns, tokenizerLoading, tokenizing } from "./tokenize-tables.js";
 
 type Table = (figures: Picker, results: Results) => string;
 
@@ -291,6 +292,9 @@ const tables: Readonly<Record<string, Table>> = {
   shapes,
   memory,
   garbage,
+  tokenizing,
+  "tokenizer-loading": tokenizerLoading,
+  "chat-turns": chatTurns,
   arithmetic: fleetArithmetic,
 };
 
