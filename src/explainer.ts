@@ -42,7 +42,7 @@ export class Explainer {
     const query = resolveQuery(request, ids.length, models, publishers);
     const { model, candidates } = query;
     const found = walk.match(ids, query, false);
-    const pods = candidates.map((publisher) => this.#pod(ids, query, publisher, found.get(publisher)));
+    const pods = candidates.map((publisher, i) => this.#pod(ids, query, publisher, found.of(i)));
     const known = new Set(candidates.map(({ pod }) => pod));
     const isServed = publishers.ofModel(model).length > 0;
     for (const pod of query.pods ?? []) if (!known.has(pod)) pods.push(unknownPod(pod, model, isServed));
@@ -189,7 +189,7 @@ export class Explainer {
     let best: MatchEnd | undefined;
     for (const { differs, ...change } of variationsOf(query, publisher)) {
       const other: Query = { ...query, ...change, candidates: [publisher] };
-      const wouldMatch = this.#options.walk.match(ids, other, false).get(publisher)?.match.blocks ?? 0;
+      const wouldMatch = this.#options.walk.match(ids, other, false).blocks(0);
       if (wouldMatch <= (best?.wouldMatch ?? matched)) continue;
       best = { reason: "salt-or-lora", block: matched, differs, wouldMatch };
     }

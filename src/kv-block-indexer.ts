@@ -120,7 +120,7 @@ export class KvBlockIndexer implements Indexer {
         writePath.orphans.scored(query, tokens);
       },
       onUnproved: (publisher, found) => writePath.identity.exact.answered(publisher, found),
-      onAnswer: (query, scores) => watch.answered(query, scores),
+      onAnswer: (query, isMatch) => watch.answered(query, isMatch),
     });
     this.#tokenizers = new Tokenizers(options.tokenizers, models, diagnostics);
     this.#explainer = new Explainer({ index, tiers, models, publishers, removals, walk });

@@ -8,7 +8,6 @@ import type { Models } from "./models.js";
 import { LIFE_MS } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
 import type { Query } from "./query.js";
-import type { PodScore } from "./types.js";
 import type { WritePath } from "./write-path.js";
 
 /** Lookups are answered this long with no frame from anywhere before it is told. */
@@ -38,11 +37,11 @@ export class LookupWatch {
     this.#since = options.clock();
   }
 
-  answered(query: Query, scores: readonly PodScore[]): void {
+  answered(query: Query, isMatch: boolean): void {
     const { writePath, publishers, diagnostics } = this.#options;
     this.#noteNamed(query);
     if (query.candidates.length > 0) diagnostics.contradict("pods-unknown", { model: query.model });
-    if (scores.some(({ blocks }) => blocks > 0) || query.pods?.length === 0) return;
+    if (isMatch || query.pods?.length === 0) return;
     if (writePath.frames === 0) this.#checkSilence();
     else if (publishers.size === 0)
       return; // every frame was refused, which has its own diagnostic

@@ -10,10 +10,9 @@ import { type BlockIndex, OTHER_TIER_WEIGHT, type Tiers } from "./block-index/in
 import type { HashedPrompt, HashPlan } from "./hash-plan.js";
 import type { KeyClass } from "./key-classes.js";
 import type { Models } from "./models.js";
-import type { Publisher } from "./publisher-state.js";
 import type { Query } from "./query.js";
 import { canTell, erasOf, type KeyedRequest, queryKeys } from "./query-keys.js";
-import { type Candidate, type Match, PrefixScorer } from "./score/index.js";
+import { type Candidate, type Match, type Matches, PrefixScorer } from "./score/index.js";
 import type { ExtraKeysEra } from "./types.js";
 
 /** Blocks hashed before the first lookup; each further stretch is twice as long, up to the last. */
@@ -36,9 +35,53 @@ export interface Found {
   readonly era: ExtraKeysEra;
 }
 
+/** What the candidates of a query matched, by their number there; those whose keys cannot be told matched nothing. */
+export class PromptMatches {
+  readonly #parts: { readonly matches: Matches; readonly era: ExtraKeysEra }[] = [];
+  /** Of each candidate: its part's number, plus 1, and its position in it. */
+  readonly #part: Uint16Array;
+  readonly #at: Uint32Array;
+
+  constructor(candidates: number) {
+    this.#part = new Uint16Array(candidates);
+    this.#at = new Uint32Array(candidates);
+  }
+
+  /** Add what some candidates matched; of two matches the longer one counts, of equal ones the later. */
+  add(matches: Matches, era: ExtraKeysEra, candidates: readonly number[]): void {
+    const part = this.#parts.push({ matches, era });
+    for (let at = 0; at < candidates.length; at++) {
+      const candidate = candidates[at]!;
+      if (part > 1 && matches.blocks(at) < this.blocks(candidate)) continue;
+      this.#part[candidate] = part;
+      this.#at[candidate] = at;
+    }
+  }
+
+  of(candidate: number): Found | undefined {
+    const part = this.#parts[this.#part[candidate]! - 1];
+    return part === undefined ? undefined : { match: part.matches.at(this.#at[candidate]!), era: part.era };
+  }
+
+  blocks(candidate: number): number {
+    return this.#parts[this.#part[candidate]! - 1]?.matches.blocks(this.#at[candidate]!) ?? 0;
+  }
+
+  score(candidate: number, weights: readonly number[]): number {
+    return this.#parts[this.#part[candidate]! - 1]?.matches.score(this.#at[candidate]!, weights) ?? 0;
+  }
+
+  /** See {@link Matches.dropLast}. */
+  dropLast(candidate: number): void {
+    this.#parts[this.#part[candidate]! - 1]?.matches.dropLast(this.#at[candidate]!);
+  }
+}
+
 export class PromptWalk {
   readonly #options: PromptWalkOptions;
   readonly #scorer: PrefixScorer;
+  /** What the scorer was told of the last lookup's candidates: written anew for the next one's. */
+  readonly #kept: { owner: number; groups: number; implyAncestors: boolean }[] = [];
 
   constructor(options: PromptWalkOptions) {
     this.#options = options;
@@ -50,23 +93,15 @@ export class PromptWalk {
    * @param warm - whether what is met counts as asked for
    * @param hashed - keys of the prompt, where they were made elsewhere; what they lack is hashed here
    */
-  match(
-    tokens: Uint32Array,
-    query: Query,
-    warm: boolean,
-    hashed: HashedPrompt["lists"] = [],
-  ): Map<Publisher, Found> {
-    const matches = new Map<Publisher, Found>();
+  match(tokens: Uint32Array, query: Query, warm: boolean, hashed: HashedPrompt["lists"] = []): PromptMatches {
+    const found = new PromptMatches(query.candidates.length);
     for (const [keyClass, peers] of byKeyClass(query)) {
       for (const era of erasOf(keyClass, query)) {
         const ready = hashed.find((list) => list.name === keyClass.name && list.era === era);
-        const found = this.#walk(tokens, query, keyClass, era, peers, warm, ready?.keys);
-        for (const [i, publisher] of peers.entries())
-          if (found[i]!.blocks >= (matches.get(publisher)?.match.blocks ?? 0))
-            matches.set(publisher, { match: found[i]!, era });
+        found.add(this.#walk(tokens, query, keyClass, era, peers, warm, ready?.keys), era, peers);
       }
     }
-    return matches;
+    return found;
   }
 
   /** What {@link match} would hash of a prompt that is held whole. */
@@ -99,21 +134,16 @@ export class PromptWalk {
     query: Query,
     keyClass: KeyClass,
     era: ExtraKeysEra,
-    peers: readonly Publisher[],
+    peers: readonly number[],
     warm: boolean,
     ready: Uint32Array | undefined,
-  ): readonly Match[] {
+  ): Matches {
     const { chain } = keyClass;
     const { blockSize } = chain;
     const hashes = blockSize / chain.hashBlockSize;
     const { index, tiers, tierWeights } = this.#options;
-    const candidates: Candidate[] = peers.map((publisher) => ({
-      owner: publisher.owner,
-      groups: publisher.decidingGroups,
-      implyAncestors: publisher.implyAncestors,
-    }));
-    const weights = tiers.names.map((name) => weightOf(tierWeights, name));
-    const matches = this.#scorer.begin(candidates, weights);
+    const candidates = this.#candidatesOf(query, peers);
+    const matches = this.#scorer.begin(candidates, weightsOf(tiers, tierWeights));
     if (ready !== undefined) {
       index.lookup(ready, this.#scorer, 0, warm);
       return matches;
@@ -132,11 +162,23 @@ export class PromptWalk {
         parent,
         extraKeys: extraKeys?.slice(from * hashes, to * hashes),
       });
-      if (!index.lookup(chain.toKeys(digests), this.#scorer, from, warm)) break;
+      if (!index.lookup(chain.toKeys(digests), this.#scorer, from, warm, from > 0)) break;
       parent = digests.slice(digests.length - chain.digestBytes);
       from = to;
     }
     return matches;
+  }
+
+  #candidatesOf(query: Query, peers: readonly number[]): readonly Candidate[] {
+    while (this.#kept.length < peers.length) this.#kept.push({ owner: 0, groups: 0, implyAncestors: false });
+    return peers.map((peer, i) => {
+      const { owner, decidingGroups, implyAncestors } = query.candidates[peer]!;
+      const candidate = this.#kept[i]!;
+      candidate.owner = owner;
+      candidate.groups = decidingGroups;
+      candidate.implyAncestors = implyAncestors;
+      return candidate;
+    });
   }
 
   #extraKeys(
@@ -150,15 +192,22 @@ export class PromptWalk {
   }
 }
 
-/** The candidates whose keys can be told, by class. */
-function byKeyClass(query: Query): Map<KeyClass, Publisher[]> {
-  const byClass = new Map<KeyClass, Publisher[]>();
-  for (const publisher of query.candidates) {
-    const { keyClass } = publisher;
-    if (keyClass === undefined || !canTell(keyClass, query)) continue;
-    const peers = byClass.get(keyClass);
-    if (peers === undefined) byClass.set(keyClass, [publisher]);
-    else peers.push(publisher);
+/** The numbers of the candidates whose keys can be told, by class. */
+function byKeyClass(query: Query): Map<KeyClass, number[]> {
+  const { candidates } = query;
+  const byClass = new Map<KeyClass, number[]>();
+  let last: KeyClass | undefined;
+  let peers: number[] = [];
+  for (let i = 0; i < candidates.length; i++) {
+    const { keyClass } = candidates[i]!;
+    if (keyClass === undefined) continue;
+    if (keyClass !== last) {
+      if (!canTell(keyClass, query)) continue;
+      last = keyClass;
+      peers = byClass.get(keyClass) ?? [];
+      byClass.set(keyClass, peers);
+    }
+    peers.push(i);
   }
   return byClass;
 }
@@ -171,4 +220,9 @@ export function usableBlocks(promptTokens: number, blockSize: number): number {
 /** Tier names come from the wire: `constructor` is no weight. */
 export function weightOf(weights: Readonly<Record<string, number>>, tier: string): number {
   return Object.hasOwn(weights, tier) ? weights[tier]! : OTHER_TIER_WEIGHT;
+}
+
+/** What a block is worth, by tier number. */
+export function weightsOf({ names }: Tiers, weights: Readonly<Record<string, number>>): readonly number[] {
+  return names.map((name) => weightOf(weights, name));
 }

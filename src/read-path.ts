@@ -3,17 +3,18 @@
  * @module
  */
 import type { Tiers } from "./block-index/index.js";
+import { CandidateScores } from "./candidate-scores.js";
 import type { Diagnostics } from "./diagnostics.js";
 import { checkInteger, checkName, checkOptions, rangeMistake } from "./errors.js";
 import type { HashedPrompt, HashPlan } from "./hash-plan.js";
 import { LatencyHistogram } from "./metrics.js";
 import type { Models } from "./models.js";
-import { type PromptWalk, weightOf } from "./prompt-walk.js";
+import { type PromptWalk, weightsOf } from "./prompt-walk.js";
 import type { Publisher } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
 import { type Query, resolveQuery } from "./query.js";
 import { isAlike } from "./query-keys.js";
-import { type Match, podScores } from "./score/index.js";
+import { podScores } from "./score/index.js";
 import { checkTokens } from "./score-arguments.js";
 import type { PodScore, PodScores, ScoreRequest, TokenIds, Usage } from "./types.js";
 
@@ -34,7 +35,7 @@ export interface ReadPathOptions {
   /** A prompt was looked up on a publisher in exact mode whose hashing nothing has proved yet. */
   readonly onUnproved: (publisher: Publisher, found: boolean) => void;
   /** What a lookup came to, for those who look for mistakes. */
-  readonly onAnswer: (query: Query, scores: readonly PodScore[]) => void;
+  readonly onAnswer: (query: Query, isMatch: boolean) => void;
 }
 
 export class ReadPath {
@@ -70,62 +71,28 @@ export class ReadPath {
     if (hashed !== undefined && !isAlike(hashed.request, query))
       throw rangeMistake("request", "the adapter, salt and items that the prompt was hashed with", request);
     this.#options.onPrompt(query, ids);
-    const matches = new Map<Publisher, Match>();
-    for (const [publisher, { match }] of walk.match(ids, query, true, hashed?.lists)) {
-      if (publisher.settings.drafting) dropLastBlock(match);
-      matches.set(publisher, match);
-    }
-    const scores = this.#scores(query, matches);
+    const { candidates } = query;
+    const matches = walk.match(ids, query, true, hashed?.lists);
+    let isMatch = false;
     this.lookups++;
-    for (const publisher of query.candidates) {
+    for (let i = 0; i < candidates.length; i++) {
+      const publisher = candidates[i]!;
+      if (publisher.settings.drafting) matches.dropLast(i);
+      const isHit = matches.blocks(i) > 0;
+      isMatch ||= isHit;
       if (publisher.mode !== "exact" || publisher.verified || ids.length <= publisher.blockSize) continue;
-      this.#options.onUnproved(publisher, (matches.get(publisher)?.blocks ?? 0) > 0);
+      this.#options.onUnproved(publisher, isHit);
     }
-    this.#options.onAnswer(query, scores);
+    this.#options.onAnswer(query, isMatch);
+    const { tiers, tierWeights, clock } = this.#options;
+    const worth = { names: tiers.names, weights: weightsOf(tiers, tierWeights) };
+    const scores = new CandidateScores(query, matches, worth, clock());
     const answer = podScores(query.model, ids.length, scores, (usage, predicted) =>
       this.#observe(query.model, ids.length, usage, predicted),
     );
     this.hits += answer.best?.blocks ?? 0;
     this.latency.observe((this.#options.stopwatch() - started) / 1000);
     return answer;
-  }
-
-  #scores(query: Query, matches: ReadonlyMap<Publisher, Match>): PodScore[] {
-    const now = this.#options.clock();
-    const scores = query.candidates.map((publisher) => this.#scoreOf(publisher, matches.get(publisher), now));
-    if (query.pods === undefined) return scores;
-    const known = new Set(query.candidates.map(({ pod }) => pod));
-    const order = new Map(query.pods.map((pod, i) => [pod, i]));
-    for (const pod of query.pods) if (!known.has(pod)) scores.push(unknownPod(pod));
-    return scores.sort((a, b) => order.get(a.pod)! - order.get(b.pod)!);
-  }
-
-  #scoreOf(publisher: Publisher, match: Match | undefined, now: number): PodScore {
-    const { tiers, tierWeights } = this.#options;
-    const byTier: [tier: string, blocks: number][] = [];
-    let score = 0;
-    for (const [tier, blocks] of (match?.byTier ?? []).entries()) {
-      if (blocks === 0) continue;
-      const name = tiers.names[tier]!;
-      byTier.push([name, blocks]);
-      score += blocks * weightOf(tierWeights, name);
-    }
-    const blocks = match?.blocks ?? 0;
-    return Object.freeze({
-      pod: publisher.pod,
-      dataParallelRank: publisher.dataParallelRank,
-      score,
-      blocks,
-      tokens: blocks * publisher.blockSize,
-      blockSize: publisher.blockSize,
-      byTier: Object.freeze(Object.fromEntries(byTier)),
-      state: publisher.state,
-      complete: publisher.complete,
-      lastEventAgeMs: publisher.lastFrameAt === null ? null : Math.max(0, now - publisher.lastFrameAt),
-      implied: match?.implied ?? 0,
-      suspect: match?.suspect ?? 0,
-      upperBound: publisher.otherGroups !== 0,
-    });
   }
 
   /** Count how a prediction compares with what the engine reports of the finished request. */
@@ -154,31 +121,4 @@ export class ReadPath {
     else if (surplus > 0) this.accuracy.overPredictedTokens += surplus;
     else this.accuracy.underPredictedTokens -= surplus;
   }
-}
-
-/** With EAGLE or MTP drafting the engine computes the last matched block again, for the drafter's hidden states. */
-function dropLastBlock(match: Match): void {
-  if (match.blocks === 0) return;
-  match.blocks--;
-  match.byTier[match.last.tier]!--;
-  match.implied -= match.last.implied;
-  match.suspect -= match.last.suspect;
-}
-
-function unknownPod(pod: string): PodScore {
-  return Object.freeze({
-    pod,
-    dataParallelRank: 0,
-    score: 0,
-    blocks: 0,
-    tokens: 0,
-    blockSize: 0,
-    byTier: Object.freeze({}),
-    state: "unknown",
-    complete: false,
-    lastEventAgeMs: null,
-    implied: 0,
-    suspect: 0,
-    upperBound: false,
-  });
 }

@@ -40,6 +40,7 @@ export class BlockIndex {
   readonly #emptyBytes: number;
   #reserved = 0;
   #shrinkAt = 0;
+  #lastMet = -1; // the set of the last lookup's last block
 
   constructor(options: BlockIndexOptions = {}) {
     this.memoryLimitBytes = checkInteger(
@@ -157,15 +158,15 @@ export class BlockIndex {
    *
    * @param firstBlock - the number that the sink is told for the first key
    * @param warm - whether the blocks met are dropped last at the memory limit
+   * @param goesOn - the sink was told of the blocks before these by the last lookup, which came to their end
    * @returns whether the walk came to the end of the keys
    *
    * Changes nothing but that warmth: so a system prompt that is asked for and never announced again stays.
    */
-  lookup(keys: Uint32Array, sink: LookupSink, firstBlock = 0, warm = true): boolean {
+  lookup(keys: Uint32Array, sink: LookupSink, firstBlock = 0, warm = true, goesOn = false): boolean {
     const { sets } = this.#transitions;
-    /** Blocks that have the same holders as the last that the sink was told of. */
-    let same = 0;
-    let last = -1;
+    let same = 0; // blocks that have the same holders as the last that the sink was told of
+    let last = goesOn ? this.#lastMet : -1;
     for (let i = 0, block = firstBlock; i < keys.length; i += 2, block++) {
       const hi = keys[i]!;
       const lo = keys[i + 1]!;
@@ -190,6 +191,7 @@ export class BlockIndex {
       if (!sink.block(block, words, start, start + sets.sizeOf(set))) return false;
     }
     if (same > 0) sink.again(same);
+    this.#lastMet = last;
     return true;
   }
 
@@ -259,7 +261,6 @@ export class BlockIndex {
     countEffect(counts, effect, blocks);
   }
 
-  /** Room for one more entry in a shard. */
   #makeRoom(shard: Shard): void {
     if (this.usedBytes + shard.growthBytes <= this.memoryLimitBytes) {
       this.#shardBytes += shard.growthBytes;

@@ -2,5 +2,6 @@
  * `kvblock/score`: holders of a prompt's blocks → how much of its prefix each publisher can reuse.
  * @module
  */
-export { podScores } from "./pod-scores.js";
-export { type Candidate, type Match, PrefixScorer, type SlotTables } from "./prefix-scorer.js";
+export { type Match, Matches } from "./matches.js";
+export { podScores, type ScoreSource } from "./pod-scores.js";
+export { type Candidate, PrefixScorer, type SlotTables } from "./prefix-scorer.js";

@@ -4,6 +4,15 @@
  */
 import type { PodScore, PodScores, Usage } from "../types.js";
 
+/** Scores that are made when they are asked for, by place in the caller's order of preference. */
+export interface ScoreSource {
+  readonly length: number;
+  /** Tier-weighted tokens, what scores are ordered by. */
+  worth(place: number): number;
+  isOf(place: number, pod: string, dataParallelRank: number | undefined): boolean;
+  at(place: number): PodScore;
+}
+
 /**
  * Put scores in order: most tier-weighted tokens first, equal ones in the order given.
  *
@@ -13,40 +22,53 @@ import type { PodScore, PodScores, Usage } from "../types.js";
 export function podScores(
   model: string,
   promptTokens: number,
-  scores: readonly PodScore[],
+  scores: readonly PodScore[] | ScoreSource,
   observe: (usage: Usage, predicted: PodScore | undefined) => void,
 ): PodScores {
-  return new OrderedScores(model, promptTokens, scores, observe);
+  return new OrderedScores(model, promptTokens, isMade(scores) ? sourceOf(scores) : scores, observe);
+}
+
+function isMade(scores: readonly PodScore[] | ScoreSource): scores is readonly PodScore[] {
+  return Array.isArray(scores);
+}
+
+function sourceOf(scores: readonly PodScore[]): ScoreSource {
+  const at = (place: number): PodScore => scores[place]!;
+  return {
+    length: scores.length,
+    worth: (place) => at(place).score * at(place).blockSize,
+    isOf: (place, pod, rank) =>
+      at(place).pod === pod && (rank === undefined || at(place).dataParallelRank === rank),
+    at,
+  };
 }
 
 class OrderedScores implements PodScores {
   readonly model: string;
   readonly promptTokens: number;
-  readonly #scores: readonly PodScore[];
+  readonly #source: ScoreSource;
   readonly #observe: (usage: Usage, predicted: PodScore | undefined) => void;
+  #inOrder: readonly PodScore[] | undefined;
 
   constructor(
     model: string,
     promptTokens: number,
-    scores: readonly PodScore[],
+    source: ScoreSource,
     observe: (usage: Usage, predicted: PodScore | undefined) => void,
   ) {
     this.model = model;
     this.promptTokens = promptTokens;
-    this.#scores = scores.toSorted((a, b) => b.score * b.blockSize - a.score * a.blockSize);
+    this.#source = source;
     this.#observe = observe;
   }
 
   get best(): PodScore | undefined {
-    const first = this.#scores[0];
+    const first = this.#first(() => true);
     return first !== undefined && first.blocks > 0 ? first : undefined;
   }
 
   get(pod: string, dataParallelRank?: number): PodScore | undefined {
-    return this.#scores.find(
-      (score) =>
-        score.pod === pod && (dataParallelRank === undefined || score.dataParallelRank === dataParallelRank),
-    );
+    return this.#first((place) => this.#source.isOf(place, pod, dataParallelRank));
   }
 
   observe(usage: Usage): void {
@@ -55,12 +77,38 @@ class OrderedScores implements PodScores {
 
   toJSON(): Record<string, number> | null {
     const matches = new Map<string, number>();
-    for (const { pod, blocks, score } of this.#scores)
-      if (blocks > 0 && !matches.has(pod)) matches.set(pod, score);
+    for (const { pod, blocks, score } of this) if (blocks > 0 && !matches.has(pod)) matches.set(pod, score);
     return matches.size === 0 ? null : Object.fromEntries(matches);
   }
 
   [Symbol.iterator](): Iterator<PodScore> {
-    return this.#scores[Symbol.iterator]();
+    this.#inOrder ??= this.#sorted();
+    return this.#inOrder[Symbol.iterator]();
+  }
+
+  /** The first of those, in the order of scores. */
+  #first(isWanted: (place: number) => boolean): PodScore | undefined {
+    const source = this.#source;
+    let best = -1;
+    let most = Number.NEGATIVE_INFINITY;
+    for (let place = 0; place < source.length; place++) {
+      if (!isWanted(place)) continue;
+      const worth = source.worth(place);
+      if (worth <= most) continue;
+      most = worth;
+      best = place;
+    }
+    return best < 0 ? undefined : source.at(best);
+  }
+
+  #sorted(): readonly PodScore[] {
+    const source = this.#source;
+    const worths = new Float64Array(source.length);
+    const places: number[] = [];
+    for (let place = 0; place < source.length; place++) {
+      worths[place] = source.worth(place);
+      places.push(place);
+    }
+    return places.sort((a, b) => worths[b]! - worths[a]!).map((place) => source.at(place));
   }
 }

@@ -11,6 +11,17 @@
  * @module
  */
 
+import {
+  BLOCKS,
+  IMPLIED_BLOCKS,
+  LAST_IMPLIED,
+  LAST_SUSPECT,
+  LAST_TIER,
+  Matches,
+  SUSPECT_BLOCKS,
+  TIERS,
+} from "./matches.js";
+
 /** What the scorer reads of the block index's slots, each by slot number. The arrays may be replaced between calls. */
 export interface SlotTables {
   readonly owner: Int32Array;
@@ -32,19 +43,6 @@ export interface Candidate {
   readonly implyAncestors: boolean;
 }
 
-/** What a candidate matched. */
-export interface Match {
-  blocks: number;
-  /** Of these, how many no event announced. */
-  implied: number;
-  /** Of these, how many may have been removed by a lost frame. */
-  suspect: number;
-  /** Matched blocks by tier number. */
-  readonly byTier: number[];
-  /** Of the last matched block: its tier number, and what it counts for in `implied` and `suspect`. */
-  readonly last: { tier: number; implied: number; suspect: number };
-}
-
 const COUNT_BITS = 12;
 const IMPLIED = 1;
 const REMOVED = 2;
@@ -60,8 +58,10 @@ export class PrefixScorer {
   /** Position of an owner among the candidates, plus 1; 0 is none. By owner. */
   #position: Uint32Array = new Uint32Array(64);
   #weights: readonly number[] = [];
-  #candidates: readonly Candidate[] = [];
-  #matches: Match[] = [];
+  #matches: Matches = new Matches(0, 0);
+  /** By position: the owner, and the groups that all must hold a block. */
+  #owners: Uint32Array = new Uint32Array(0);
+  #wanted: Uint32Array = new Uint32Array(0);
   /** By position: the block that would extend the run, or {@link OPEN}, or {@link ENDED}. */
   #next: Int32Array = new Int32Array(0);
   /** By position, of the current block: groups that hold it, its best tier, whether all is implied, suspect, removed. */
@@ -89,26 +89,26 @@ export class PrefixScorer {
    * @param weights - worth of a block by tier number
    * @returns the matches, in the candidates' order: zero now, filled by {@link block} and {@link again}
    */
-  begin(candidates: readonly Candidate[], weights: readonly number[]): readonly Match[] {
-    for (const { owner } of this.#candidates) this.#position[owner] = 0;
-    this.#candidates = candidates;
+  begin(candidates: readonly Candidate[], weights: readonly number[]): Matches {
+    for (let p = 0; p < this.#matches.length; p++) this.#position[this.#owners[p]!] = 0;
     this.#weights = weights;
-    this.#matches = candidates.map(() => ({
-      blocks: 0,
-      implied: 0,
-      suspect: 0,
-      byTier: weights.map(() => 0),
-      last: { tier: 0, implied: 0, suspect: 0 },
-    }));
+    this.#matches = new Matches(candidates.length, weights.length);
     this.#reserve(candidates);
     this.#touchedCount = this.#extendedCount = 0;
-    this.#open = 0;
+    const positions = this.#position;
+    const owners = this.#owners;
+    const groupsWanted = this.#wanted;
+    const next = this.#next;
+    let open = 0;
     for (let p = 0; p < candidates.length; p++) {
-      const { owner, implyAncestors } = candidates[p]!;
-      this.#position[owner] = p + 1;
-      this.#next[p] = implyAncestors ? OPEN : 0;
-      if (implyAncestors) this.#open++;
+      const { owner, groups, implyAncestors } = candidates[p]!;
+      positions[owner] = p + 1;
+      owners[p] = owner;
+      groupsWanted[p] = groups;
+      next[p] = implyAncestors ? OPEN : 0;
+      if (implyAncestors) open++;
     }
+    this.#open = open;
     return this.#matches;
   }
 
@@ -118,77 +118,104 @@ export class PrefixScorer {
    */
   block(block: number, words: Uint32Array, from: number, to: number): boolean {
     const { owner, tier, group, role, suspect } = this.#slots;
+    // Read once: a field that is read for each of a thousand holders is a third of the time.
     const positions = this.#position;
+    const next = this.#next;
+    const groups = this.#groups;
+    const tiers = this.#tier;
+    const allImplied = this.#implied;
+    const allSuspect = this.#suspect;
+    const removed = this.#removed;
+    const touched = this.#touched;
+    const weights = this.#weights;
+    let count = this.#touchedCount;
     for (let i = from; i < to; i++) {
       const slot = words[i]! >>> COUNT_BITS;
       // Owners newer than the candidates lie past the end of the table: not a candidate either.
       const p = (positions[owner[slot]!] ?? 0) - 1;
-      if (p < 0 || (this.#next[p] !== block && this.#next[p] !== OPEN)) continue;
-      if (role[slot]! >= DOUBTED) continue;
-      if (this.#groups[p] === 0 && this.#removed[p] === 0) {
-        this.#touched[this.#touchedCount++] = p;
-        this.#implied[p] = 1;
-        this.#suspect[p] = 1;
+      if (p < 0 || (next[p] !== block && next[p] !== OPEN)) continue;
+      const kind = role[slot]!;
+      if (kind >= DOUBTED) continue;
+      const before = groups[p]!;
+      if (before === 0 && removed[p] === 0) {
+        touched[count++] = p;
+        allImplied[p] = 1;
+        allSuspect[p] = 1;
       }
-      if (role[slot] === REMOVED) {
-        this.#removed[p] = 1;
+      if (kind === REMOVED) {
+        removed[p] = 1;
         continue;
       }
-      const better = this.#weights[tier[slot]!]! > this.#weights[this.#tier[p]!]!;
-      if (this.#groups[p] === 0 || better) this.#tier[p] = tier[slot]!;
-      if (role[slot] !== IMPLIED) this.#implied[p] = 0;
-      if (suspect[slot] === 0) this.#suspect[p] = 0;
-      this.#groups[p]! |= 1 << group[slot]!;
+      const there = tier[slot]!;
+      if (before === 0 || weights[there]! > weights[tiers[p]!]!) tiers[p] = there;
+      if (kind !== IMPLIED) allImplied[p] = 0;
+      if (suspect[slot] === 0) allSuspect[p] = 0;
+      groups[p] = before | (1 << group[slot]!);
     }
+    this.#touchedCount = count;
     return this.#endBlock(block);
   }
 
   /** The next `blocks` blocks have the same holders: who held the last one holds them too. */
   again(blocks: number): void {
-    for (let i = 0; i < this.#extendedCount; i++) {
-      const p = this.#extended[i]!;
-      const match = this.#matches[p]!;
-      const { tier, implied, suspect } = match.last;
-      match.blocks += blocks;
-      match.implied += implied * blocks;
-      match.suspect += suspect * blocks;
-      match.byTier[tier]! += blocks;
-      if (this.#next[p] !== OPEN) this.#next[p]! += blocks;
+    const { cells, stride } = this.#matches;
+    const next = this.#next;
+    const extended = this.#extended;
+    const count = this.#extendedCount;
+    for (let i = 0; i < count; i++) {
+      const p = extended[i]!;
+      const at = p * stride;
+      cells[at + BLOCKS]! += blocks;
+      if (cells[at + LAST_IMPLIED] !== 0) cells[at + IMPLIED_BLOCKS]! += blocks;
+      if (cells[at + LAST_SUSPECT] !== 0) cells[at + SUSPECT_BLOCKS]! += blocks;
+      cells[at + TIERS + cells[at + LAST_TIER]!]! += blocks;
+      if (next[p] !== OPEN) next[p]! += blocks;
     }
   }
 
   #endBlock(block: number): boolean {
+    const { cells, stride } = this.#matches;
+    const next = this.#next;
+    const groups = this.#groups;
+    const removed = this.#removed;
+    const extended = this.#extended;
+    const touched = this.#touched;
+    const count = this.#touchedCount;
     let running = 0;
-    this.#extendedCount = 0;
-    for (let t = 0; t < this.#touchedCount; t++) {
-      const p = this.#touched[t]!;
-      const open = this.#next[p] === OPEN;
-      const wanted = this.#candidates[p]!.groups;
-      const held = this.#groups[p] !== 0 && (this.#groups[p]! & wanted) >>> 0 === wanted;
-      const match = this.#matches[p]!;
-      const hole = block - match.blocks;
+    let on = 0;
+    for (let t = 0; t < count; t++) {
+      const p = touched[t]!;
+      const open = next[p] === OPEN;
+      const wanted = this.#wanted[p]!;
+      const held = groups[p] !== 0 && (groups[p]! & wanted) >>> 0 === wanted;
+      const at = p * stride;
+      const hole = block - cells[at + BLOCKS]!;
+      const tier = this.#tier[p]!;
       // What a slower tier holds proves nothing about the engine's own tier above it.
-      if (held && (hole === 0 || this.#tier[p] === ENGINE_TIER)) {
-        match.blocks = block + 1;
-        match.implied += hole + this.#implied[p]!;
-        match.suspect += this.#suspect[p]!;
-        match.byTier[ENGINE_TIER]! += hole;
-        match.byTier[this.#tier[p]!]!++;
-        match.last.tier = this.#tier[p]!;
-        match.last.implied = this.#implied[p]!;
-        match.last.suspect = this.#suspect[p]!;
-        this.#extended[this.#extendedCount++] = p;
+      if (held && (hole === 0 || tier === ENGINE_TIER)) {
+        const implied = this.#implied[p]!;
+        const suspect = this.#suspect[p]!;
+        cells[at + BLOCKS] = block + 1;
+        cells[at + IMPLIED_BLOCKS]! += hole + implied;
+        cells[at + SUSPECT_BLOCKS]! += suspect;
+        if (hole > 0) cells[at + TIERS + ENGINE_TIER]! += hole;
+        cells[at + TIERS + tier]!++;
+        cells[at + LAST_TIER] = tier;
+        cells[at + LAST_IMPLIED] = implied;
+        cells[at + LAST_SUSPECT] = suspect;
+        extended[on++] = p;
         if (!open) {
-          this.#next[p] = block + 1;
+          next[p] = block + 1;
           running++;
         }
-      } else if (!open || this.#removed[p] === 1) {
-        this.#next[p] = ENDED;
+      } else if (!open || removed[p] === 1) {
+        next[p] = ENDED;
         if (open) this.#open--;
       }
-      this.#groups[p] = 0;
-      this.#removed[p] = 0;
+      groups[p] = 0;
+      removed[p] = 0;
     }
+    this.#extendedCount = on;
     this.#touchedCount = 0;
     return running + this.#open > 0;
   }
@@ -199,6 +226,8 @@ export class PrefixScorer {
     if (owners > this.#position.length) this.#position = new Uint32Array(owners);
     if (candidates.length <= this.#next.length) return;
     const length = 2 ** Math.ceil(Math.log2(candidates.length));
+    this.#owners = new Uint32Array(length);
+    this.#wanted = new Uint32Array(length);
     this.#next = new Int32Array(length);
     this.#groups = new Uint32Array(length);
     this.#tier = new Uint8Array(length);

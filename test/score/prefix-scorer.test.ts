@@ -95,9 +95,14 @@ describe("the prefix scorer", () => {
         for (let round = 0; round < 2; round++) {
           const matches = scorer.begin(who, WEIGHTS);
           world.index.lookup(keys, scorer);
-          expect(matches.map(({ blocks, implied, byTier }) => ({ blocks, implied, byTier }))).toEqual(
-            who.map((candidate) => expected(world, candidate)),
-          );
+          expect(matches.length).toBe(who.length);
+          for (const [i, candidate] of who.entries()) {
+            const { blocks, implied, byTier } = matches.at(i);
+            expect({ blocks, implied, byTier }).toEqual(expected(world, candidate));
+            expect(matches.blocks(i)).toBe(blocks);
+            const worth = byTier.reduce((sum, count, tier) => sum + count * WEIGHTS[tier]!, 0);
+            expect(matches.score(i, WEIGHTS)).toBeCloseTo(worth, 9);
+          }
         }
       }),
       { numRuns: 300 },
@@ -120,10 +125,13 @@ describe("the prefix scorer", () => {
     index.makeSuspect(line);
     index.add(line, keys.subarray(4, 6));
     const scorer = new PrefixScorer(index.slots);
-    const [match] = scorer.begin([{ owner: 1, groups: 1, implyAncestors: false }], WEIGHTS);
+    const matches = scorer.begin([{ owner: 1, groups: 1, implyAncestors: false }], WEIGHTS);
     index.lookup(keys, scorer);
+    const match = matches.at(0);
     expect(match).toMatchObject({ blocks: 3, suspect: 2, byTier: [0, 3, 0] });
-    expect(match!.last).toEqual({ tier: 1, implied: 0, suspect: 0 });
+    expect(match.last).toEqual({ tier: 1, implied: 0, suspect: 0 });
+    matches.dropLast(0);
+    expect(matches.at(0)).toMatchObject({ blocks: 2, suspect: 2, byTier: [0, 2, 0] });
   });
 
   it("passes over what a doubted line holds, as if it were not there, until it is doubted no more", () => {
@@ -134,9 +142,9 @@ describe("the prefix scorer", () => {
     index.add(slower, keys, 0, 6);
     const match = (implyAncestors: boolean): object => {
       const scorer = new PrefixScorer(index.slots);
-      const [found] = scorer.begin([{ owner: 1, groups: 1, implyAncestors }], WEIGHTS);
+      const found = scorer.begin([{ owner: 1, groups: 1, implyAncestors }], WEIGHTS);
       index.lookup(keys, scorer);
-      return found!;
+      return found.at(0);
     };
     expect(match(false)).toMatchObject({ blocks: 6, byTier: [2, 4, 0] });
     index.slots.doubt(slower, true);
