@@ -7,6 +7,7 @@
 import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./block-index/index.js";
 import { CacheTurnover } from "./cache-turnover.js";
 import type { BlockRemoved, BlockStored, KvEvent } from "./events/index.js";
+import type { KeyChain } from "./hash/index.js";
 import type { KeyClass, KeyClasses, TokenClass } from "./key-classes.js";
 import { OwnKeyWriter, type OwnKeyWriterOptions } from "./own-key-writer.js";
 import type { Publisher } from "./publisher-state.js";
@@ -20,7 +21,7 @@ const MAX_BLOCK_TOKENS = 65_536;
 /** Groups that a bit mask has room for. */
 const MAX_GROUPS = 32;
 
-export interface EventWriterOptions extends Omit<OwnKeyWriterOptions, "classOf"> {
+export interface EventWriterOptions extends Omit<OwnKeyWriterOptions, "chainOf"> {
   readonly classes: KeyClasses;
 }
 
@@ -30,6 +31,8 @@ export class EventWriter {
   readonly #classes: KeyClasses;
   readonly #onSkip: EventWriterOptions["onSkip"];
   readonly #own: OwnKeyWriter;
+  /** The last event's: finding its class takes a name of several parts. */
+  #chain: KeyChain | undefined;
   readonly #turnover: CacheTurnover;
 
   constructor(options: EventWriterOptions) {
@@ -39,7 +42,7 @@ export class EventWriter {
     this.#onSkip = options.onSkip;
     this.#own = new OwnKeyWriter({
       ...options,
-      classOf: (publisher, blockSize) => this.#tokenClass(publisher, blockSize),
+      chainOf: (publisher, blockSize) => this.#chainOf(publisher, blockSize),
     });
     this.#turnover = new CacheTurnover(options.index, options.tiers);
   }
@@ -171,6 +174,12 @@ export class EventWriter {
     if (mode === "tokens" || hashed === undefined) return this.#tokenClass(publisher, blockSize);
     const finer = hashBlockSize > 0 && blockSize % hashBlockSize === 0 ? hashBlockSize : blockSize;
     return this.#classes.exact(hashed, blockSize, finer, era, loraAs);
+  }
+
+  /** Of own keys, whichever class they are of. */
+  #chainOf(publisher: Publisher, blockSize: number): KeyChain {
+    if (this.#chain?.blockSize !== blockSize) this.#chain = this.#tokenClass(publisher, blockSize).chain;
+    return this.#chain;
   }
 
   #tokenClass(publisher: Publisher, blockSize: number): TokenClass {

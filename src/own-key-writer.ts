@@ -8,7 +8,7 @@
 import { isAmbiguous } from "./ambiguous-blocks.js";
 import { type BlockIndex, ENGINE_TIER, type HolderLine, type Tiers } from "./block-index/index.js";
 import type { BlockRemoved, BlockStored } from "./events/index.js";
-import type { TokenClass } from "./key-classes.js";
+import type { KeyChain } from "./hash/index.js";
 import type { Publisher } from "./publisher-state.js";
 import { extraKeysOf, type Lanes } from "./stored-extra-keys.js";
 
@@ -25,7 +25,7 @@ export type StoreSkip =
 export interface OwnKeyWriterOptions {
   readonly index: BlockIndex;
   readonly tiers: Tiers;
-  readonly classOf: (publisher: Publisher, blockSize: number) => TokenClass;
+  readonly chainOf: (publisher: Publisher, blockSize: number) => KeyChain;
   readonly onSkip: (reason: StoreSkip, publisher: Publisher) => void;
   /** A store was parked. Returns whether it was placed all the same, by {@link OwnKeyWriter.adopt}. */
   readonly onParked: (publisher: Publisher, store: BlockStored) => boolean;
@@ -138,7 +138,7 @@ export class OwnKeyWriter {
 
   /** Returns whether the store's blocks have own keys now. */
   #storeChain(publisher: Publisher, event: BlockStored, line: HolderLine, blocks: number): boolean {
-    const { index, tiers, onPlaced, classOf } = this.#options;
+    const { index, tiers, onPlaced, chainOf } = this.#options;
     const { handles } = publisher;
     const { blockKeys, parentKey } = event;
     let parent: Lanes | null = null;
@@ -154,7 +154,7 @@ export class OwnKeyWriter {
         index.imply(line, handles.ownHi, handles.ownLo);
     }
     const own = this.#take(blocks);
-    const { chain } = classOf(publisher, event.blockSize);
+    const chain = chainOf(publisher, event.blockSize);
     chain.hashKeys(event.tokenIds, blocks, parent, own, extraKeysOf(event, blocks));
     onPlaced(publisher, event);
     const residents = index.slots.residents(line);
