@@ -16,6 +16,9 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Bytes of a string or byte string that are looked at: no name, key or digest of an engine is longer. */
 const MAX_TEXT = 65_536;
 
+/** Of those who keep what they read. */
+const forGood = new WordPool();
+
 export class MsgpackCursor {
   /** Offset of the next byte. */
   at = 0;
@@ -28,11 +31,7 @@ export class MsgpackCursor {
   readonly #view: DataView;
   readonly #end: number;
 
-  constructor(
-    payload: Uint8Array,
-    stepBytes: number = Number.POSITIVE_INFINITY,
-    words: WordPool = new WordPool(),
-  ) {
+  constructor(payload: Uint8Array, stepBytes: number = Number.POSITIVE_INFINITY, words: WordPool = forGood) {
     this.stepBytes = this.pauseAt = stepBytes;
     this.words = words;
     // A plain view: a Buffer's own `slice` would alias, and mixed classes would slow the loops.
