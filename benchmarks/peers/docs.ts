@@ -14,6 +14,7 @@ export function writeDocs(results: Results): void {
 export function withSection(page: string, results: Results): string {
   const [from, to] = [page.indexOf(BEGIN), page.indexOf(END)];
   if (from < 0 || to < from) throw new Error(`the page has no ${BEGIN} … ${END}`);
-  const lines = [`Measured on ${results.machine}.`, "", ...resultLines(results)];
+  const note = results.note === undefined ? "" : ` ${results.note}`;
+  const lines = [`Measured on ${results.machine}.${note}`, "", ...resultLines(results)];
   return `${page.slice(0, from)}${BEGIN}\n\n${lines.join("\n")}\n\n${page.slice(to)}`;
 }

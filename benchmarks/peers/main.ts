@@ -1,7 +1,7 @@
 /**
  * `npm run bench:peers`: kvblock and its peers on the same work, in one run.
  *
- *     npm run bench:peers -- [--json FILE] [--rounds 3] [--only NAME,…]
+ *     npm run bench:peers -- [--json FILE] [--note TEXT] [--rounds 3] [--only NAME,…]
  *     npm run bench:peers -- --docs benchmarks/results/peers.json
  *
  * README.md says what is measured and what each figure includes.
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "3" },
     only: { type: "string" },
     docs: { type: "string" },
+    note: { type: "string" },
   },
 });
 const started = performance.now();
@@ -41,7 +42,7 @@ else {
       progress,
     });
     const machine = `${cpus()[0]?.model.trim() ?? "unknown CPU"}, ${cpus().length} cores, Node ${process.version}`;
-    const results: Results = { machine, ...compared, skipped };
+    const results: Results = { machine, note: values.note, ...compared, skipped };
     console.log([machine, "", ...resultLines(results)].join("\n"));
     if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
   } finally {

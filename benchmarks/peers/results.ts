@@ -43,6 +43,8 @@ export interface Agreement {
 
 export interface Results {
   readonly machine: string;
+  /** What else a reader has to know of this run. */
+  readonly note?: string | undefined;
   readonly pinned: boolean;
   readonly workload: Readonly<Record<string, number>>;
   /** Block operations a second at which `visible` was measured. */
