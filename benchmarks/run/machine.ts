@@ -1,7 +1,7 @@
 /** Where figures were measured, and of what. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { cpus, release, totalmem, type } from "node:os";
+import { cpus, loadavg, release, totalmem, type } from "node:os";
 import { root } from "./root.js";
 
 export interface Machine {
@@ -9,6 +9,8 @@ export interface Machine {
   readonly cores: number;
   readonly memoryGiB: number;
   readonly system: string;
+  /** Processes that ran or waited for a core in the minute before: an idle machine has nearly none. */
+  readonly load: number;
   readonly node: string;
   /** The package's version. */
   readonly kvblock: string;
@@ -24,6 +26,7 @@ export function thisMachine(): Machine {
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     system: `${type()} ${release()}`,
+    load: Number(loadavg()[0]!.toFixed(1)),
     node: process.version,
     kvblock: (JSON.parse(readFileSync(`${root}package.json`, "utf8")) as { version: string }).version,
     kernel:
@@ -54,5 +57,6 @@ function commit(): string {
 }
 
 export const machineLine = (machine: Machine): string =>
-  `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}, Node ${machine.node}; ` +
+  `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}, ` +
+  `load ${machine.load} at the start, Node ${machine.node}; ` +
   `kvblock ${machine.kvblock}, kernel ${machine.kernel}, commit ${machine.commit}`;
