@@ -1,10 +1,9 @@
 /** The charts of docs/performance.md, each from a run's figures: file name → SVG. */
 import type { Figure } from "../run/figures.js";
 import type { Results } from "../run/results.js";
-import { picker, valuesOf } from "./figures.js";
+import { MODES, picker, valuesOf } from "./figures.js";
 import { barChart, lineChart, type Series } from "./svg.js";
 
-const MODES = ["exact", "tokens"] as const;
 const MANY = "lookup and score, 1,000 blocks";
 
 /** A line by what varies; none if nothing was measured. */

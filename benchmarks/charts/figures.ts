@@ -38,6 +38,12 @@ export function picker({ figures }: Pick<Results, "figures">): Picker {
   };
 }
 
+/** run/modes.ts has them too, and needs the package built. */
+export const MODES = ["exact", "tokens"] as const;
+
+/** Markdown, from a run's figures. */
+export type Table = (figures: Picker, results: Results) => string;
+
 /** The values that a condition took, in order of first sight, or of size if they are numbers. */
 export function valuesOf<T extends string | number>(figures: readonly Figure[], what: string): T[] {
   const values = [...new Set(figures.map(({ by }) => by[what] as T))];
