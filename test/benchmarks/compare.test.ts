@@ -59,7 +59,7 @@ describe("samples", () => {
 });
 
 describe("a read path that became twice as slow", () => {
-  // Both are measured in turns in one run, and the threshold is half-way: what else the machine does befalls both.
+  // All are measured in turns in one run, and of each the best quarter counts, which no other process took the core from.
   it("is told, and the same read path is not", async () => {
     const tokens = 8192;
     const { indexer, prompts } = await filledIndexer("exact", false, new Map([[tokens, 4]]), 64);
@@ -69,10 +69,13 @@ describe("a read path that became twice as slow", () => {
         return indexer.scoreTokens(...call);
       },
     };
-    const [usual, again, slowed] = scoreInTurns([indexer, indexer, slow], prompts.get(tokens)!, 81);
-    const run = (samples: number[]): Figure[] => [{ ...figure("score", 0), ...summary(samples) }];
-    expect(worse(run(usual!), run(slowed!), 1.5)).toEqual(["score"]);
-    expect(worse(run(usual!), run(again!), 1.5)).toEqual([]);
+    const [usual, again, slowed] = scoreInTurns([indexer, indexer, slow], prompts.get(tokens)!, 240);
+    const run = (samples: number[]): Figure[] => {
+      const best = samples.toSorted((a, b) => a - b).slice(0, samples.length / 4);
+      return [{ ...figure("score", 0), ...summary(best) }];
+    };
+    expect(worse(run(usual!), run(slowed!), 1.4)).toEqual(["score"]);
+    expect(worse(run(usual!), run(again!), 1.4)).toEqual([]);
     await indexer.close();
   });
 });
