@@ -176,6 +176,7 @@ export class Explainer {
     const isOvertaken =
       voided?.seq !== undefined && removal !== undefined && removal.seq < Number(voided.seq);
     if (removal !== undefined && !isOvertaken) {
+      if (removal.dropped) return { reason: "dropped", block };
       const tier = tiers.names[lines.get(removal.line)!.tier]!;
       return { reason: "removed", block, ...markOf(removal), tier };
     }
@@ -196,25 +197,26 @@ export class Explainer {
     return best;
   }
 
-  /** The first matched block of which every copy is suspect. */
+  /** The first matched block of which every copy of a deciding group is suspect. */
   #firstSuspect(ids: Uint32Array, query: Query, publisher: Publisher, found: Found): number | undefined {
     if (found.match.suspect === 0) return undefined;
     const { index, walk } = this.#options;
-    const { owner, suspect, role } = index.slots;
+    const { owner, suspect, role, group } = index.slots;
+    const wanted = publisher.decidingGroups;
     const keys = walk.keys(ids, query, publisher.keyClass!, found.era, found.match.blocks);
     let first: number | undefined;
     const sink = {
       block: (block: number, words: Uint32Array, from: number, to: number): boolean => {
-        let isHeld = false;
-        let isSure = false;
+        let held = 0;
+        let sure = 0;
         for (let i = from; i < to; i++) {
           const slot = words[i]! >>> COUNT_BITS;
           // Nor what is doubted, whose numbers are higher still.
           if (owner[slot] !== publisher.owner || role[slot]! >= Role.Removed) continue;
-          isHeld = true;
-          if (suspect[slot] === 0) isSure = true;
+          held |= 1 << group[slot]!;
+          if (suspect[slot] === 0) sure |= 1 << group[slot]!;
         }
-        if (isHeld && !isSure) first = block;
+        if ((held & wanted) !== 0 && (sure & wanted) >>> 0 !== wanted) first = block;
         return first === undefined;
       },
       // What has the same holders is as sure.

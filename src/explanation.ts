@@ -13,6 +13,7 @@ import type { ExtraKeysEra, HashAlgorithm, PublisherState } from "./types.js";
  * - `removed`: the engine removed the block's last copy; `seq`, `at` and `tier` while remembered (the last 65,536 removals
  *   of all pods, fewer under a small memory limit)
  * - `cleared`, `restarted`: it held the block, or anything at all, until its cache was cleared or its process restarted
+ * - `dropped`: it held the block, which was dropped at the memory limit and is there still, unless it was removed since
  * - `given-up`: it held the block, which was suspect until the cache had turned over, and was given up
  * - `tier-doubted`: it is in `tier` alone, which stores and never removes (the diagnostic `tier-never-removes`)
  * - `group-missing`: `groups` names the full-attention groups that do not hold it, where others do
@@ -32,6 +33,7 @@ export type ExplainReason =
   | "removed"
   | "cleared"
   | "restarted"
+  | "dropped"
   | "given-up"
   | "tier-doubted"
   | "group-missing"
@@ -131,6 +133,8 @@ function whyOf(
       return `${block} was not stored again since the engine was restarted, as seen${frame || " long ago"}.`;
     case "given-up":
       return `${block} was suspect since frames were lost, and was given up.`;
+    case "dropped":
+      return `${block} was dropped here at the memory limit (memoryLimitBytes), which the engine knows nothing of.`;
     case "tier-doubted":
       return `${block} counts for nothing in ${end.tier}, which stores and never removes.`;
     case "group-missing":

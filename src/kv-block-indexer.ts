@@ -70,7 +70,11 @@ export class KvBlockIndexer implements Indexer {
     const diagnostics = new Diagnostics(options.onDiagnostic, clock);
     const index = new BlockIndex({
       memoryLimitBytes: options.memoryLimitBytes,
-      onDropped: (owner) => this.#noteDropped(owner),
+      onDropped: (owner, line, hi, lo) => {
+        removals.note(line, hi, lo, true);
+        const publisher = publishers.byOwner(owner);
+        if (publisher?.complete) publisher.markIncomplete();
+      },
       onEvicted: (line, hi, lo) => removals.note(line, hi, lo),
     });
     const feeds = new ReplayFeeds();
@@ -283,11 +287,6 @@ export class KvBlockIndexer implements Indexer {
 
   #checkOpen(): void {
     if (this.#closed) throw new KvBlockError("ERR_KVBLOCK_CLOSED", "The indexer is closed.");
-  }
-
-  #noteDropped(owner: number): void {
-    const publisher = this.#publishers.byOwner(owner);
-    if (publisher?.complete) publisher.markIncomplete();
   }
 
   /** Dropping goes on block by block once it has begun: told of with the frame it was for. */

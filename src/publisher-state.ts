@@ -116,7 +116,7 @@ export class Publisher extends EngineTraits {
     this.held = new HeldFrames(memory.reserve);
     this.ambiguous = new AmbiguousKeys(memory.reserve);
     this.handles = new HandleMap(memory);
-    this.parked = new ParkedStores(memory.reserve);
+    this.parked = new ParkedStores(memory.reserve, index.memoryLimitBytes);
     this.claims = new ParentClaims(memory.reserve);
     this.tails = new SeenTails(memory.reserve);
     this.reached = new HandleMap({ ...memory, isHeld: (_hi, _lo, hi, lo) => this.holdsAnywhere(hi, lo) });
@@ -146,7 +146,7 @@ export class Publisher extends EngineTraits {
 
   /** Attention groups, as bits, that all must hold a block. */
   get decidingGroups(): number {
-    return this.groups || this.offloadGroups || 1;
+    return (this.groups || this.offloadGroups || 1) >>> 0;
   }
 
   /** All its lines. */

@@ -1,5 +1,5 @@
 /**
- * The last removals of all publishers, for explanations: which frame took a block away.
+ * The last removals of all publishers, for explanations: which frame took a block away, or that the memory limit did.
  *
  * Two rings, so their memory is fixed: 65,536 removals of 16 bytes and the 16,384 frames they came in, 1.3 MB at most and no
  * more than a 128th of the memory limit. Keys are remembered by line: a line's number is never used again, so what an
@@ -11,11 +11,16 @@ import type { FrameMark } from "./stream-history.js";
 /** What took a block away, and from which of the block index's lines. */
 export interface Removal extends FrameMark {
   readonly line: number;
+  /** At the memory limit; the frame is the last one before that. */
+  readonly dropped: boolean;
 }
 
 const MAX_REMOVALS = 65_536;
-/** Words of a removal: line, key hi, key lo, number of its frame. */
+/** Words of a removal: line, key hi, key lo, number of its frame and whether it was dropped. */
 const STRIDE = 4;
+/** Frames are counted up to here, and from 0 on again. */
+const FRAME_MASK = 2 ** 31 - 1;
+const DROPPED = 2 ** 31;
 /** Of a removal, with its share of the frames. */
 const REMOVAL_BYTES = 4 * STRIDE + 4;
 /** Removals to a frame in the rings; with fewer, the frames decide how far back is remembered. */
@@ -58,14 +63,14 @@ export class RecentRemovals {
     this.#isNoted = false;
   }
 
-  note(line: number, hi: number, lo: number): void {
+  note(line: number, hi: number, lo: number, dropped = false): void {
     if (!this.#isNoted) this.#noteFrame();
     const at = (this.#count++ & this.#mask) * STRIDE;
     const removals = this.#removals;
     removals[at] = line;
     removals[at + 1] = hi;
     removals[at + 2] = lo;
-    removals[at + 3] = this.#frames;
+    removals[at + 3] = dropped ? this.#frames + DROPPED : this.#frames;
   }
 
   /** The newest removal of a block from one of these lines. Looks at all that is remembered. */
@@ -74,19 +79,21 @@ export class RecentRemovals {
     const remembered = Math.min(this.#count, removals.length / STRIDE);
     for (let back = 1; back <= remembered; back++) {
       const at = ((this.#count - back) & this.#mask) * STRIDE;
-      const frame = removals[at + 3]!;
+      const dropped = removals[at + 3]! >= DROPPED;
+      const frame = removals[at + 3]! & FRAME_MASK;
       // Its frame, and that of all before it, has made room for others.
-      if (this.#frames - frame > this.#frameMask) return undefined;
+      if (((this.#frames - frame) & FRAME_MASK) > this.#frameMask) return undefined;
       if (removals[at + 2] !== lo || removals[at + 1] !== hi || !lines.has(removals[at]!)) continue;
       const place = frame & this.#frameMask;
-      return { line: removals[at]!, seq: this.#seqs[place]!, at: this.#ats[place]! };
+      return { line: removals[at]!, seq: this.#seqs[place]!, at: this.#ats[place]!, dropped };
     }
     return undefined;
   }
 
   #noteFrame(): void {
     this.#isNoted = true;
-    const place = ++this.#frames & this.#frameMask;
+    this.#frames = (this.#frames + 1) & FRAME_MASK;
+    const place = this.#frames & this.#frameMask;
     this.#seqs[place] = this.#from.seq;
     this.#ats[place] = this.#from.at;
   }

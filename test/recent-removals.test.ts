@@ -13,8 +13,8 @@ describe("recent removals", () => {
     removals.note(2, 10, 20);
     removals.from({ seq: 6, at: 60 });
     removals.note(1, 10, 20);
-    expect(removals.find(lines(1), 10, 20)).toEqual({ line: 1, seq: 6, at: 60 });
-    expect(removals.find(lines(2), 10, 20)).toEqual({ line: 2, seq: 5, at: 50 });
+    expect(removals.find(lines(1), 10, 20)).toEqual({ line: 1, seq: 6, at: 60, dropped: false });
+    expect(removals.find(lines(2), 10, 20)).toEqual({ line: 2, seq: 5, at: 50, dropped: false });
     expect(removals.find(lines(1, 2), 20, 10)).toBeUndefined();
     expect(removals.find(lines(3), 10, 20)).toBeUndefined();
   });

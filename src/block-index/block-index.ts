@@ -32,8 +32,7 @@ export class BlockIndex {
   readonly #transitions: Transitions = new Transitions(this.slots);
   readonly #shards: Shard[] = Array.from({ length: 2 ** SHARD_BITS }, () => new Shard());
   readonly #sweeper: Sweeper = new Sweeper(this.slots, this.#shards, this.#transitions);
-  readonly #dropped: (set: number) => void;
-  readonly #isDead = (set: number): boolean => this.#transitions.isDead(set);
+  readonly #dropped: ReturnType<typeof dropper>;
   readonly #onEvicted: BlockIndexOptions["onEvicted"];
   /** Bytes of all shards: now, and at their smallest. */
   #shardBytes: number;
@@ -265,7 +264,7 @@ export class BlockIndex {
     if (this.usedBytes + shard.growthBytes <= this.memoryLimitBytes) {
       this.#shardBytes += shard.growthBytes;
       shard.grow();
-    } else shard.makeRoom(this.#dropped, this.slots.sweepNeeded ? this.#isDead : undefined);
+    } else shard.makeRoom(this.#dropped, this.slots.sweepNeeded ? this.#transitions.isDead : undefined);
   }
 
   /**

@@ -3,6 +3,7 @@
  * @module
  */
 import type { BlockIndexOptions, IndexCounts } from "./index-types.js";
+import type { OnDropped } from "./shard.js";
 import { NO_OWNER, Role, type Slots } from "./slots.js";
 import { COUNT_BITS, type Transitions } from "./transitions.js";
 
@@ -12,8 +13,8 @@ export function dropper(
   counts: IndexCounts,
   { sets }: Transitions,
   onDropped: BlockIndexOptions["onDropped"],
-): (set: number) => void {
-  return (set) => {
+): OnDropped {
+  return (set, hi, lo) => {
     const words = sets.wordsOf(set);
     const start = sets.startOf(set);
     for (let i = start; i < start + sets.sizeOf(set); i++) {
@@ -21,7 +22,7 @@ export function dropper(
       slots.resident[slot]!--;
       if (slots.owner[slot] === NO_OWNER || slots.role[slot] === Role.Removed) continue;
       counts.dropped++;
-      onDropped?.(slots.owner[slot]!);
+      onDropped?.(slots.owner[slot]!, slots.line[slot]!, hi, lo);
     }
     sets.release(set, 1);
   };

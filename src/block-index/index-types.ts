@@ -37,8 +37,8 @@ export interface IndexCounts {
 
 export interface BlockIndexOptions {
   memoryLimitBytes?: number | undefined;
-  /** Called with the owner of each entry that the memory limit dropped. */
-  onDropped?: ((owner: number) => void) | undefined;
+  /** Called with the owner, the line's id and the block of each entry that the memory limit dropped. */
+  onDropped?: ((owner: number, line: number, hi: number, lo: number) => void) | undefined;
   /** Called with a line's id and a block whose last copy it was told is gone. */
   onEvicted?: ((line: number, hi: number, lo: number) => void) | undefined;
 }

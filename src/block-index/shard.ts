@@ -22,8 +22,8 @@ const FIRST_CAPACITY = 8;
 /** Places that are looked at for an entry that nobody holds: so many that a shard near the smallest limit is seen whole. */
 const DEAD_LOOKS = 64;
 
-/** Takes an entry that was dropped, by its set. */
-export type OnDropped = (set: number) => void;
+/** Takes an entry that was dropped, by its set and key. */
+export type OnDropped = (set: number, hi: number, lo: number) => void;
 
 /** A well-mixed 32 bits of a block key. Engine keys are hash values already; hand-made ones in tests are not. */
 export function mixKey(hi: number, lo: number): number {
@@ -137,7 +137,7 @@ export class Shard {
       const at = this.#hand;
       const ref = this.words[at + REF]!;
       if (ref !== 0 && (ref & WARMTH) === 0) {
-        onDrop(ref >>> WARMTH_BITS);
+        onDrop(ref >>> WARMTH_BITS, this.words[at]!, this.words[at + 1]!);
         this.#close(at);
         return;
       }
@@ -158,7 +158,7 @@ export class Shard {
       const at = this.#deadHand;
       const set = this.words[at + REF]! >>> WARMTH_BITS;
       if (set !== 0 && isDead(set)) {
-        onDrop(set);
+        onDrop(set, this.words[at]!, this.words[at + 1]!);
         this.#close(at);
         return true;
       }

@@ -67,6 +67,16 @@ export class Transitions {
   /** By place: the set's stamp, line and verb, slot, copies, the outcome's set and its stamp, effect and loses, gains. */
   readonly #known = new Uint32Array(REMEMBERED * RECORD);
 
+  /** Whether all of a set's holders are dead. */
+  readonly isDead = (set: number): boolean => {
+    const { owner } = this.#slots;
+    const words = this.sets.wordsOf(set);
+    const start = this.sets.startOf(set);
+    for (let i = start + this.sets.sizeOf(set) - 1; i >= start; i--)
+      if (owner[words[i]! >>> COUNT_BITS] !== NO_OWNER) return false;
+    return true;
+  };
+
   constructor(slots: Slots) {
     this.#slots = slots;
   }
@@ -118,16 +128,6 @@ export class Transitions {
   cleaned(set: number): number {
     const { owner } = this.#slots;
     return this.sets.filtered(set, (word) => owner[word >>> COUNT_BITS] !== NO_OWNER);
-  }
-
-  /** Whether all of the set's holders are dead. */
-  isDead(set: number): boolean {
-    const { owner } = this.#slots;
-    const words = this.sets.wordsOf(set);
-    const start = this.sets.startOf(set);
-    for (let i = start + this.sets.sizeOf(set) - 1; i >= start; i--)
-      if (owner[words[i]! >>> COUNT_BITS] !== NO_OWNER) return false;
-    return true;
   }
 
   /** Whether the line holds a block of this set; a mark is not holding. */

@@ -17,8 +17,9 @@ interface Parked<T> {
   readonly bytes: number;
 }
 
-/** Bytes of parked stores that one publisher may keep. */
+/** Bytes of parked stores that one publisher may keep, and the part of the memory limit that is more than enough. */
 const MAX_BYTES = 8 * 2 ** 20;
+const SHARE = 32;
 /** Stores that hang one from the other: a prompt computed in chunks, turns of a conversation. */
 const MAX_CHAIN = 256;
 
@@ -30,20 +31,31 @@ export class ParkedStores<T extends ParkableStore> {
   /** The parked copies of a handle: an engine may store a block twice. */
   readonly #byHandle = new Map<bigint, { parked: Parked<T>; block: number }[]>();
   readonly #reserve: (bytes: number) => boolean;
+  readonly #maxBytes: number;
   #bytes = 0;
 
-  /** @param reserve - asks for memory (negative: gives it back); false refuses */
-  constructor(reserve: (bytes: number) => boolean = () => true) {
+  /**
+   * @param reserve - asks for memory (negative: gives it back); false refuses
+   * @param memoryLimitBytes - of the whole index
+   */
+  constructor(
+    reserve: (bytes: number) => boolean = () => true,
+    memoryLimitBytes: number = Number.POSITIVE_INFINITY,
+  ) {
     this.#reserve = reserve;
+    this.#maxBytes = Math.min(MAX_BYTES, memoryLimitBytes / SHARE);
   }
 
   /** Keep a store until {@link take} is asked for its parent. The oldest parents' children are dropped at the bound. */
   park(parentHi: number, parentLo: number, store: T): void {
     const blocks = store.blockKeys.length / 2;
     const parked: Parked<T> = { store, blocks, bytes: 256 + 96 * blocks + 4 * store.tokenIds.length };
-    if (!this.#reserve(parked.bytes)) {
-      this.dropped++;
-      return;
+    while (!this.#reserve(parked.bytes)) {
+      if (this.size === 0) {
+        this.dropped++;
+        return;
+      }
+      this.#dropOldest();
     }
     const parent = handle(parentHi, parentLo);
     const siblings = this.#byParent.get(parent);
@@ -57,10 +69,7 @@ export class ParkedStores<T extends ParkableStore> {
     }
     this.size++;
     this.#bytes += parked.bytes;
-    while (this.#bytes > MAX_BYTES) {
-      const oldest = this.#byParent.keys().next().value!;
-      this.dropped += this.#forget(oldest).length;
-    }
+    while (this.#bytes > this.#maxBytes) this.#dropOldest();
   }
 
   /** The stores that waited for this handle, each with the number of its blocks that are still there. */
@@ -118,6 +127,10 @@ export class ParkedStores<T extends ParkableStore> {
     return this.#byHandle
       .get(handle(hi, lo))
       ?.findLast(({ parked, block }) => block < parked.blocks && (of === undefined || parked.store === of));
+  }
+
+  #dropOldest(): void {
+    this.dropped += this.#forget(this.#byParent.keys().next().value!).length;
   }
 
   #forget(parent: bigint): Parked<T>[] {

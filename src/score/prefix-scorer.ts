@@ -64,11 +64,11 @@ export class PrefixScorer {
   #wanted: Uint32Array = new Uint32Array(0);
   /** By position: the block that would extend the run, or {@link OPEN}, or {@link ENDED}. */
   #next: Int32Array = new Int32Array(0);
-  /** By position, of the current block: groups that hold it, its best tier, whether all is implied, suspect, removed. */
+  /** By position, of the current block: groups that hold it, those announced, those sure, its best tier, whether removed. */
   #groups: Uint32Array = new Uint32Array(0);
+  #announced: Uint32Array = new Uint32Array(0);
+  #sure: Uint32Array = new Uint32Array(0);
   #tier: Uint8Array = new Uint8Array(0);
-  #implied: Uint8Array = new Uint8Array(0);
-  #suspect: Uint8Array = new Uint8Array(0);
   #removed: Uint8Array = new Uint8Array(0);
   /** Positions that the current block's holders touched. */
   #touched: Uint32Array = new Uint32Array(0);
@@ -123,8 +123,8 @@ export class PrefixScorer {
     const next = this.#next;
     const groups = this.#groups;
     const tiers = this.#tier;
-    const allImplied = this.#implied;
-    const allSuspect = this.#suspect;
+    const announced = this.#announced;
+    const sure = this.#sure;
     const removed = this.#removed;
     const touched = this.#touched;
     const weights = this.#weights;
@@ -139,8 +139,8 @@ export class PrefixScorer {
       const before = groups[p]!;
       if (before === 0 && removed[p] === 0) {
         touched[count++] = p;
-        allImplied[p] = 1;
-        allSuspect[p] = 1;
+        announced[p] = 0;
+        sure[p] = 0;
       }
       if (kind === REMOVED) {
         removed[p] = 1;
@@ -148,9 +148,10 @@ export class PrefixScorer {
       }
       const there = tier[slot]!;
       if (before === 0 || weights[there]! > weights[tiers[p]!]!) tiers[p] = there;
-      if (kind !== IMPLIED) allImplied[p] = 0;
-      if (suspect[slot] === 0) allSuspect[p] = 0;
-      groups[p] = before | (1 << group[slot]!);
+      const bit = 1 << group[slot]!;
+      if (kind !== IMPLIED) announced[p]! |= bit;
+      if (suspect[slot] === 0) sure[p]! |= bit;
+      groups[p] = before | bit;
     }
     this.#touchedCount = count;
     return this.#endBlock(block);
@@ -193,8 +194,9 @@ export class PrefixScorer {
       const tier = this.#tier[p]!;
       // What a slower tier holds proves nothing about the engine's own tier above it.
       if (held && (hole === 0 || tier === ENGINE_TIER)) {
-        const implied = this.#implied[p]!;
-        const suspect = this.#suspect[p]!;
+        // All must hold it, so that one of them is not sure makes it not sure.
+        const implied = (this.#announced[p]! & wanted) >>> 0 === wanted ? 0 : 1;
+        const suspect = (this.#sure[p]! & wanted) >>> 0 === wanted ? 0 : 1;
         cells[at + BLOCKS] = block + 1;
         cells[at + IMPLIED_BLOCKS]! += hole + implied;
         cells[at + SUSPECT_BLOCKS]! += suspect;
@@ -231,8 +233,8 @@ export class PrefixScorer {
     this.#next = new Int32Array(length);
     this.#groups = new Uint32Array(length);
     this.#tier = new Uint8Array(length);
-    this.#implied = new Uint8Array(length);
-    this.#suspect = new Uint8Array(length);
+    this.#announced = new Uint32Array(length);
+    this.#sure = new Uint32Array(length);
     this.#removed = new Uint8Array(length);
     this.#touched = new Uint32Array(length);
     this.#extended = new Uint32Array(length);

@@ -45,4 +45,17 @@ describe("found by the differential run", () => {
     indexer.apply(frame([stored(one, 0, 6)], { seq: 2, ts: 1002 }));
     expect(blocksOf(indexer, prompt)).toBe(0);
   });
+
+  it("a block that two groups must hold is suspect where one's removal may be lost, though the other's is sure", async () => {
+    const { indexer } = await indexerOf({ hash });
+    const groups = [0, 1].map((group_idx) => ({ group_idx, kv_cache_spec_kind: "full_attention" }));
+    indexer.apply(frame([...groups.map((group) => stored(one, 0, 2, group))], { seq: 0 }));
+    // Frame 1 said that group 1 removed block 1, and was lost; then group 0 stores it again.
+    indexer.apply(frame([stored(one, 0, 2, groups[0])], { seq: 2 }));
+    expect(scoreOf(indexer)).toMatchObject({ blocks: 2, suspect: 2 });
+    indexer.apply(frame([stored(one, 0, 1, groups[1])], { seq: 3 }));
+    expect(scoreOf(indexer)).toMatchObject({ blocks: 2, suspect: 1 });
+    const { end } = indexer.explain(prompt, { model: "base" }).pods[0]!;
+    expect(end.reason).not.toBe("removed");
+  });
 });

@@ -152,15 +152,24 @@ export async function runHostile(
 
 /** An honest engine that starts now is understood as ever, save for what the memory limit takes, which it is told of. */
 function checkGood(indexer: Indexer, pod: string, n: number, counts: HostileCounts): void {
-  const { dropped } = indexer.stats();
+  const { dropped, skips } = indexer.stats();
   for (let seq = 0; seq < 3; seq++)
     indexer.apply(frame([stored(one, 2 * seq, 2 * seq + 2)], { pod, seq, ts: 1e9 + n }));
   const blocks = indexer.scoreTokens(prompt, { model: "base" }).get(pod)?.blocks ?? 0;
-  const { mode, complete } = indexer.pods().find((other) => other.pod === pod)!;
+  const known = indexer.pods().find((other) => other.pod === pod);
+  const now = indexer.stats();
   if (blocks === BLOCKS) counts.good++;
-  else if (!complete && indexer.stats().dropped > dropped) counts.limited++;
+  else if (known === undefined) {
+    if (!(now.skips["too-many-publishers"]! > (skips["too-many-publishers"] ?? 0)))
+      throw new Error(`payload ${n}: good frames came to nothing`);
+    counts.limited++;
+  } else if (!known.complete && now.dropped + memorySkips(now.skips) > dropped + memorySkips(skips))
+    counts.limited++;
   // A lone root does not settle what reproduces nothing: then nothing is claimed.
-  else if (mode !== "undecided" || blocks > 0)
+  else if (known.mode !== "undecided" || blocks > 0)
     throw new Error(`payload ${n}: good frames gave ${blocks} of ${BLOCKS} blocks`);
   indexer.removePod(pod);
 }
+
+/** Events, or parts of them, that there was no memory for. */
+const memorySkips = (skips: Readonly<Record<string, number>>): number => skips["no-memory"] ?? 0;

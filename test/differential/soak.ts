@@ -2,6 +2,7 @@
  * `npm run soak`: the differential run, long. Prints a table and ends with code 1 if anything diverges.
  *
  *     npm run soak -- --seed 7            another beginning; or SEED=7
+ *     npm run soak -- --part 2/3          every third of its runs, from the second: for several cores
  *     SOAK_EVENTS=100000 npm run soak     events per mode, default a million
  *     SOAK_PAYLOADS=0                     mutated payloads, default a million
  *     SOAK_STEPS=300                      steps of a run: short runs shrink well
@@ -16,9 +17,12 @@ import { describeScenario, shrink } from "./shrink.js";
 import { addTallies, MODES, newTallies, overClaimRate, type Tallies } from "./tally.js";
 
 const number = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
-const { values } = parseArgs({ options: { seed: { type: "string" } } });
+const { values } = parseArgs({
+  options: { seed: { type: "string" }, part: { type: "string", default: "1/1" } },
+});
 const seed = values.seed === undefined ? number("SEED", 1) : Number(values.seed);
-const events = number("SOAK_EVENTS", 1_000_000);
+const [part, parts] = values.part.split("/").map(Number) as [number, number];
+const events = number("SOAK_EVENTS", 1_000_000) / parts;
 const payloads = number("SOAK_PAYLOADS", 1_000_000);
 const steps = number("SOAK_STEPS", 300);
 const MAX_DIVERGENCES = 5;
@@ -32,9 +36,11 @@ const tallies = Object.fromEntries(PROFILES.map((profile) => [profile, newTallie
 let divergences = 0;
 const eventsSoFar = (): number => PROFILES.reduce((sum, profile) => sum + tallies[profile].exact.events, 0);
 
-console.log(`seed ${seed}: ${events} events per mode, ${payloads} mutated payloads`);
+console.log(
+  `seed ${seed}, part ${values.part}: ${Math.round(events)} events per mode, ${payloads} mutated payloads`,
+);
 let told = Date.now();
-for (let run = 0; eventsSoFar() < events && divergences < MAX_DIVERGENCES; run++) {
+for (let run = part - 1; eventsSoFar() < events && divergences < MAX_DIVERGENCES; run += parts) {
   const profile = PROFILES[run % PROFILES.length]!;
   const scenario = scenarioOf(seed * 1_000_003 + run, profile, steps);
   try {

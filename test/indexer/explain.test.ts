@@ -400,6 +400,26 @@ describe("explain", () => {
     expect(() => indexer.explain([1], { model: "base" })).toThrow("closed");
   });
 
+  it("dropped where the memory limit took a block, until it is removed or stored again", async () => {
+    const { indexer } = await indexerOf({ hash, memoryLimitBytes: 2 ** 20 });
+    indexer.apply(frame([stored(one)]));
+    for (let seq = 1; endOf(indexer, { pods: ["pod-a"] }).reason === "matched-all"; seq++) {
+      // As many as are remembered: what is dropped for them is still told.
+      const hashes = Array.from({ length: 250 }, (_, i) =>
+        BigInt.asUintN(64, BigInt(seq * 250 + i) * 0x9e3779b97f4a7c15n),
+      );
+      indexer.apply(frame([stored({ ...one, hashes, tokens: [] })], { pod: "pod-b", seq: seq - 1 }));
+    }
+    const { reason, block } = endOf(indexer, { pods: ["pod-a"] });
+    expect(reason).toBe("dropped");
+    expect(indexer.pods().find(({ pod }) => pod === "pod-a")).toMatchObject({ complete: false });
+    expect(indexer.explain(prompt, { model: "base", pods: ["pod-a"] }).pods[0]!.message).toContain(
+      "memoryLimitBytes",
+    );
+    indexer.apply(frame([removed([one.hashes[block!]!])], { seq: 1 }));
+    expect(endOf(indexer, { pods: ["pod-a"] })).toMatchObject({ reason: "removed", block, seq: "1" });
+  });
+
   it("remembers the last removals within bounds, and forgets where without harm", async () => {
     const { indexer } = await indexerOf({ hash, memoryLimitBytes: 2 ** 20 });
     indexer.apply(frame([stored(one)]));

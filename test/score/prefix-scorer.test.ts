@@ -62,7 +62,11 @@ function expected({ states }: World, { owner, groups, implyAncestors }: Candidat
       match.blocks = block + 1;
       match.byTier[0]! += holes.length;
       match.byTier[best]!++;
-      match.implied += holes.length + (there.every(({ state }) => state === "implied") ? 1 : 0);
+      const announced = there.reduce(
+        (bits, { state, group }) => bits | (state === "held" ? 1 << group : 0),
+        0,
+      );
+      match.implied += holes.length + ((announced & groups) === groups ? 0 : 1);
       holes = [];
     } else if (!implyAncestors || cells.some(({ state }) => state === "removed")) break;
     else holes.push(block);
@@ -132,6 +136,25 @@ describe("the prefix scorer", () => {
     expect(match.last).toEqual({ tier: 1, implied: 0, suspect: 0 });
     matches.dropLast(0);
     expect(matches.at(0)).toMatchObject({ blocks: 2, suspect: 2, byTier: [0, 2, 0] });
+  });
+
+  it("is not sure of a block that one of the deciding groups is not sure of, the 32nd too", () => {
+    const index = new BlockIndex();
+    const [first, last] = [0, 31].map((group) => index.openLine(1, 0, group));
+    for (const line of [first!, last!]) index.add(line, keys, 0, 3);
+    index.makeSuspect(last!);
+    index.add(last!, keys, 0, 1);
+    index.makeSuspect(first!);
+    index.add(first!, keys, 0, 2);
+    const scorer = new PrefixScorer(index.slots);
+    const match = (groups: number): object => {
+      const [found] = scorer.begin([{ owner: 1, groups, implyAncestors: false }], WEIGHTS);
+      index.lookup(keys, scorer);
+      return found!;
+    };
+    expect(match(1)).toMatchObject({ blocks: 3, suspect: 1 });
+    expect(match(2 ** 31)).toMatchObject({ blocks: 3, suspect: 2 });
+    expect(match(2 ** 31 + 1)).toMatchObject({ blocks: 3, suspect: 2, last: { suspect: 1 } });
   });
 
   it("passes over what a doubted line holds, as if it were not there, until it is doubted no more", () => {
