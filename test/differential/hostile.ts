@@ -66,7 +66,7 @@ export interface HostileCounts {
 }
 
 const MEMORY_LIMIT = 2 ** 20;
-/** Beyond any honest pause of the garbage collector on a busy machine, and far below a hang. */
+/** Processor time beyond any honest pause of the garbage collector, and far below a hang. */
 const SLOWEST_MS = 1000;
 const GROWTH_LIMIT = 256 * 2 ** 20;
 const PODS = 4;
@@ -109,7 +109,7 @@ export async function runHostile(
   let good = 0;
   for (let n = 0; n < payloads; n++) {
     const { value: payload } = source.next();
-    const started = performance.now();
+    const started = process.cpuUsage();
     try {
       const { events, skipped, failed } = decodeEventBatch(payload);
       counts.events += events.length;
@@ -129,7 +129,9 @@ export async function runHostile(
       throw new Error(`seed ${seed}, payload ${n}: ${Buffer.from(payload).toString("hex")}`, { cause });
     }
     counts.payloads++;
-    counts.slowestMs = Math.max(counts.slowestMs, performance.now() - started);
+    // Of its own: what other processes do to a busy machine is no hang.
+    const { user, system } = process.cpuUsage(started);
+    counts.slowestMs = Math.max(counts.slowestMs, (user + system) / 1000);
     if (counts.slowestMs > SLOWEST_MS) throw new Error(`payload ${n} took ${counts.slowestMs} ms`);
     // Held frames are applied in later turns.
     if (n % TURN_EVERY === 0) await nextTurn();
