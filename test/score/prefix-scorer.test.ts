@@ -148,9 +148,9 @@ describe("the prefix scorer", () => {
     index.add(first!, keys, 0, 2);
     const scorer = new PrefixScorer(index.slots);
     const match = (groups: number): object => {
-      const [found] = scorer.begin([{ owner: 1, groups, implyAncestors: false }], WEIGHTS);
+      const matches = scorer.begin([{ owner: 1, groups, implyAncestors: false }], WEIGHTS);
       index.lookup(keys, scorer);
-      return found!;
+      return matches.at(0)!;
     };
     expect(match(1)).toMatchObject({ blocks: 3, suspect: 1 });
     expect(match(2 ** 31)).toMatchObject({ blocks: 3, suspect: 2 });
