@@ -13,6 +13,10 @@ export const questions: Readonly<Record<string, string>> = {
   "score-under-load": "scoring while events come at the highest rate, beside scoring when none come",
   "tokens-to-scores":
     "10,000 tokens never seen before against 64 full pods, with complete and incomplete histories",
+  "event-loop":
+    "how long tokenizing holds the host's event loop, inline and in a pool; prompt to scores whole",
+  "gateway-load":
+    "the mini-gateway with chats of 220 KB at rising rates, inline, with workers, and with scoring off",
   memory: "bytes per block and per (block, pod), garbage per event",
   tokenize:
     "prompts and chats to tokens: cold, unseen and again, beside the stock JavaScript and the Rust tokenizers; loading",

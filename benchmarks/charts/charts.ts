@@ -3,6 +3,7 @@ import type { Figure } from "../run/figures.js";
 import type { Results } from "../run/results.js";
 import { MODES, picker, valuesOf } from "./figures.js";
 import { barChart, lineChart, type Series } from "./svg.js";
+import { gatewayLines } from "./tokenization.js";
 
 const MANY = "lookup and score, 1,000 blocks";
 
@@ -16,7 +17,8 @@ function line(name: string, figures: readonly Figure[], along: string): Series[]
 }
 
 export function charts(results: Results): Readonly<Record<string, string>> {
-  const { all } = picker(results);
+  const figures = picker(results);
+  const { all } = figures;
   const hashes = all("hash-chain", "hash", { "block size": 16 });
   const lookups = all("block-index", MANY);
   const having = (conditions: Record<string, string | number>): Figure[] =>
@@ -122,6 +124,18 @@ export function charts(results: Results): Readonly<Record<string, string>> {
         ),
       ),
     }),
+    ...Object.fromEntries(
+      (["median", "p99"] as const).map((which) => [
+        `gateway-${which}.svg`,
+        lineChart({
+          title: `The mini-gateway with chats of 220 KB: ${which} of the latency`,
+          x: "requests a second",
+          y: `ms, ${which}`,
+          logY: true,
+          series: gatewayLines(figures, which).flatMap(({ name, figures: own }) => line(name, own, "rate")),
+        }),
+      ]),
+    ),
     "memory-by-blocks.svg": lineChart({
       title: "Memory of a block, by index size",
       x: "blocks in the index (64 pods, 1 to 4 holders of each)",

@@ -5,6 +5,7 @@ import { fleetArithmetic } from "./arithmetic.js";
 import { MODES, type Picker, picker, type Table, table, valuesOf } from "./figures.js";
 import { garbage, memory, popular, score, shapes } from "./growth-tables.js";
 import { tick } from "./svg.js";
+import { eventLoop, gatewayAdded, gatewayLoad, promptToScores } from "./tokenization.js";
 import { chatTurns, tokenizerLoading, tokenizing } from "./tokenize-tables.js";
 
 const blocksOf = (figures: Picker): number[] =>
@@ -202,6 +203,10 @@ const tables: Readonly<Record<string, Table>> = {
   tokenizing,
   "tokenizer-loading": tokenizerLoading,
   "chat-turns": chatTurns,
+  "event-loop": eventLoop,
+  "prompt-to-scores": promptToScores,
+  "gateway-load": gatewayLoad,
+  "gateway-added": gatewayAdded,
   arithmetic: fleetArithmetic,
 };
 

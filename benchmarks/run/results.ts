@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { conditionWords, type Figure, show } from "./figures.js";
 import type { Machine } from "./machine.js";
+import { root } from "./root.js";
 
 export interface Results {
   readonly machine: Machine;
@@ -15,6 +16,12 @@ export function readResults(path: string): Results {
   const results = JSON.parse(readFileSync(path, "utf8")) as Partial<Results>;
   if (!Array.isArray(results.figures)) throw new Error(`${path} holds no results`);
   return results as Results;
+}
+
+/** What is committed: `all.json`, and the figures of what was asked apart. */
+export function readCommitted(): Results {
+  const [all, apart] = ["all", "apart"].map((name) => readResults(`${root}benchmarks/results/${name}.json`));
+  return { ...all!, figures: [...all!.figures, ...apart!.figures] };
 }
 
 /** A figure a line, so that a diff shows which changed. */

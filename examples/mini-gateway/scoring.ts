@@ -84,9 +84,10 @@ async function scorePrompt(
   signal: AbortSignal,
 ): Promise<PodScores> {
   if (tokens.length < HASHED_IN_POOL) return indexer.scoreTokens(tokens, request);
-  const plan = indexer.hashPlan(tokens.length, request);
+  const ids = tokens instanceof Uint32Array ? tokens : Uint32Array.from(tokens);
+  const plan = indexer.hashPlan(ids.length, request);
   if (plan.lists.length === 0) return indexer.scoreTokens(tokens, request);
-  return indexer.scoreKeys(await pool.hashPrompt(Uint32Array.from(tokens), plan, { signal }), request);
+  return indexer.scoreKeys(await pool.hashPrompt(ids, plan, { signal }), request);
 }
 
 async function tokenize(

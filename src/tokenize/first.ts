@@ -29,12 +29,14 @@ export function firstTokenizer(
 }
 
 class FirstTokenizer implements Tokenizer {
+  readonly degraded: string | undefined;
   readonly #tokenizers: readonly Tokenizer[];
   readonly #onFallback: FirstTokenizerOptions["onFallback"];
 
   constructor(tokenizers: readonly Tokenizer[], onFallback: FirstTokenizerOptions["onFallback"]) {
     this.#tokenizers = tokenizers;
     this.#onFallback = onFallback;
+    this.degraded = tokenizers.find(({ degraded }) => degraded !== undefined)?.degraded;
   }
 
   encode(text: string, options: EncodeOptions = {}): Promise<TokenIds> {

@@ -281,6 +281,7 @@ describe("firstTokenizer", () => {
     await expect(both.encode("", {})).rejects.toThrow(RangeError);
     await expect(both.encode("x", { signal: AbortSignal.abort(new Error("left")) })).rejects.toThrow("left");
     expect(second.encode).not.toHaveBeenCalled();
+    expect(firstTokenizer([local, { ...second, degraded: "slow" }]).degraded).toBe("slow");
     expect(() => firstTokenizer([])).toThrow(RangeError);
     expect(() => firstTokenizer({} as never)).toThrow(TypeError);
   });
