@@ -145,7 +145,8 @@ class KvWorkerPool implements WorkerPool {
     const inline = (): Promise<Tokenizer> => (loaded ??= loadTokenizer(source, { ...rest, now }));
     const load: WorkerTask = { do: "load", tokenizer: id, source, options: rest };
     let degraded = threads.isAvailable ? await threads.setUp<string | undefined>(load) : undefined;
-    if (inlineBelow > 0 || !threads.isAvailable) ({ degraded } = await inline());
+    // Most is done by the threads' copies, and their script may be another build: the word of either counts.
+    if (inlineBelow > 0 || !threads.isAvailable) degraded ??= (await inline()).degraded;
     const isInline = workers === 0;
     const part = { threads, id, deadlineMs, inlineBelow, now, inline, isInline, degraded };
     const tokenizer = new PooledTokenizer(part);

@@ -2,8 +2,14 @@
 import type { ChatMessage, Tokenizer } from "kvblock";
 import { createHuggingFaceTokenizer, scoreInputFromOpenAI } from "kvblock/tokenize";
 import { beforeAll, describe, expect, it } from "vitest";
+import { byteLevelJson } from "../tokenize/byte-level-json.js";
 import { QWEN3, qwen3Config } from "../tokenize/qwen3.js";
-import { poolOf } from "./pools.js";
+import { poolOf, WORKER } from "./pools.js";
+
+const ERRING = new URL("./erring-worker.mjs", import.meta.url);
+const NOWHERE = new URL("./nowhere.mjs", import.meta.url);
+/** The general implementation joins what it takes for unknown; here that is an ordinary letter. */
+const DISPUTED = byteLevelJson({ model: { unk_token: "a", fuse_unk: true } });
 
 let inline: Tokenizer;
 beforeAll(async () => {
@@ -63,6 +69,15 @@ describe("a pooled tokenizer", () => {
     const tokenizer = await pool.tokenizer(source, { now: () => new Date(2031, 4, day) });
     for (day = 3; day < 6; day++)
       expect(await tokenizer.encodeChat(chat, {})).toEqual(await inline.encode(`2031-05-0${day}`, {}));
+  });
+
+  it.each([
+    ["the threads', where no copy is here", 0, WORKER, { tokenizerJson: DISPUTED }],
+    ["the threads', where a copy is here", 1024, ERRING, QWEN3],
+    ["the copy's here, without threads", 1024, NOWHERE, { tokenizerJson: DISPUTED }],
+  ])("says that it is degraded, by the word that there is: %s", async (_, inlineBelow, workerUrl, source) => {
+    const pool = await poolOf({ workers: 2, inlineBelow, workerUrl });
+    expect((await pool.tokenizer(source)).degraded).toMatch("disagree on sample text");
   });
 
   it("loads OpenAI encodings too", async () => {
