@@ -91,9 +91,9 @@ export async function serve(
 }
 
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 25_000;
   while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`waited ten seconds for ${what}`);
+    if (Date.now() > deadline) throw new Error(`waited 25 seconds for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
