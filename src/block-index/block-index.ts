@@ -26,12 +26,12 @@ const NOBODY: Uint32Array = new Uint32Array(0);
 
 /** Keys are u32 pairs `[hi, lo]`, end to end; ranges are in blocks. No method allocates per block. */
 export class BlockIndex {
-  readonly slots: Slots = new Slots();
+  readonly slots: Slots;
   readonly counts: IndexCounts = zeroCounts();
   readonly memoryLimitBytes: number;
-  readonly #transitions: Transitions = new Transitions(this.slots);
+  readonly #transitions: Transitions;
   readonly #shards: Shard[] = Array.from({ length: 2 ** SHARD_BITS }, () => new Shard());
-  readonly #sweeper: Sweeper = new Sweeper(this.slots, this.#shards, this.#transitions);
+  readonly #sweeper: Sweeper;
   readonly #dropped: ReturnType<typeof dropper>;
   readonly #onEvicted: BlockIndexOptions["onEvicted"];
   /** Bytes of all shards: now, and at their smallest. */
@@ -47,6 +47,9 @@ export class BlockIndex {
       options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES,
       MIN_MEMORY_LIMIT_BYTES,
     );
+    this.slots = new Slots(this.memoryLimitBytes);
+    this.#transitions = new Transitions(this.slots);
+    this.#sweeper = new Sweeper(this.slots, this.#shards, this.#transitions);
     this.#shardBytes = this.#shards.reduce((sum, shard) => sum + shard.bytes, 0);
     this.#emptyBytes = this.#shardBytes + this.#transitions.bytes;
     this.#dropped = dropper(this.slots, this.counts, this.#transitions, options.onDropped);
@@ -274,6 +277,7 @@ export class BlockIndex {
   #slotOf(line: HolderLine, role: Role): number {
     const known = line.slots[role];
     if (known !== undefined) return known;
+    this.#sweeper.sweepForSlot();
     if (this.slots.isFull) this.#sweeper.sweepAll();
     const slot = this.slots.of(line, role);
     this.#shrinkTo(this.memoryLimitBytes);

@@ -18,13 +18,17 @@ export const DOUBTED = 4;
 
 /** Slot numbers fit 20 bits, so that a holder word has 12 bits left for its count. */
 export const MAX_SLOTS: number = 2 ** 20;
+const FIRST_SLOTS = 64;
+const SLOT_BYTES = 16;
+/** Of the memory limit, for all slots: reached at limits below 256 MiB. */
+const PART_OF_LIMIT = 1 / 16;
 
-/** Lines at once: with a slot for each of their roles, and the suspect ones, they always fit into the slots. */
-const MAX_LINES = 2 ** 17;
+/** Of the slots, lines at once: with a slot for each of their roles, and the suspect ones, they always fit into the slots. */
+const LINES_PART = 1 / 8;
 
-/** Suspect slots of a line: one or two for each gap since it was last whole. Of all lines together. */
+/** Suspect slots of a line: one or two for each gap since it was last whole. Of all lines together, a part of the slots. */
 const MAX_SUSPECTS = 64;
-const MAX_ALL_SUSPECTS = 2 ** 18;
+const SUSPECTS_PART = 1 / 4;
 
 /** Owner of a dead slot; real owners are >= 1. */
 export const NO_OWNER = 0;
@@ -53,20 +57,21 @@ export interface HolderLine {
 
 /** The slots of one table, as parallel arrays by slot number. Slot 0 is never used. */
 export class Slots {
-  owner: Int32Array = new Int32Array(64);
+  owner: Int32Array = new Int32Array(FIRST_SLOTS);
   /** The line's id; of a dead slot, negated. */
-  line: Int32Array = new Int32Array(64);
-  tier: Uint8Array = new Uint8Array(64);
-  group: Uint8Array = new Uint8Array(64);
+  line: Int32Array = new Int32Array(FIRST_SLOTS);
+  tier: Uint8Array = new Uint8Array(FIRST_SLOTS);
+  group: Uint8Array = new Uint8Array(FIRST_SLOTS);
   /** A {@link Role}, with {@link DOUBTED} or without. */
-  role: Uint8Array = new Uint8Array(64);
+  role: Uint8Array = new Uint8Array(FIRST_SLOTS);
   /** 1 if entries of this slot may have been removed by a lost frame. */
-  suspect: Uint8Array = new Uint8Array(64);
+  suspect: Uint8Array = new Uint8Array(FIRST_SLOTS);
   /** Entries (blocks) under the slot. */
-  resident: Uint32Array = new Uint32Array(64);
+  resident: Uint32Array = new Uint32Array(FIRST_SLOTS);
 
   /** How many slots died: what was worked out of slots may be otherwise since. */
   deaths = 0;
+  readonly #maxSlots: number;
   #next = 1;
   readonly #free: number[] = [];
   #lineIds = 0;
@@ -76,9 +81,14 @@ export class Slots {
   #diedBeforePass: number[] = [];
   #diedDuringPass: number[] = [];
 
+  constructor(memoryLimitBytes: number) {
+    const fit = Math.floor((memoryLimitBytes * PART_OF_LIMIT) / SLOT_BYTES);
+    this.#maxSlots = Math.min(MAX_SLOTS, 2 ** Math.floor(Math.log2(fit)));
+  }
+
   /** Bytes of the arrays. */
   get bytes(): number {
-    return this.owner.byteLength * 2 + this.tier.byteLength * 4 + this.resident.byteLength;
+    return this.owner.length * SLOT_BYTES;
   }
 
   /** Whether the table still may hold entries of dead slots. */
@@ -87,13 +97,14 @@ export class Slots {
   }
 
   get canOpenLine(): boolean {
-    return this.#lines < MAX_LINES;
+    return this.#lines < this.#maxSlots * LINES_PART;
   }
 
   /** @throws RangeError if `group` is not within 0 … 31, or there are as many lines as there may be */
   openLine(owner: number, tier: number, group: number): HolderLine {
     checkInteger("group", group, 0, 31);
-    if (!this.canOpenLine) throw rangeMistake("lines", `at most ${MAX_LINES}`, this.#lines + 1);
+    if (!this.canOpenLine)
+      throw rangeMistake("lines", `at most ${this.#maxSlots * LINES_PART}`, this.#lines + 1);
     this.#lines++;
     return {
       id: ++this.#lineIds,
@@ -116,7 +127,7 @@ export class Slots {
 
   /** Whether all slots are in use, or dead and not swept yet. */
   get isFull(): boolean {
-    return this.#next >= MAX_SLOTS && this.#free.length === 0;
+    return this.#next >= this.#maxSlots && this.#free.length === 0;
   }
 
   /** The line's slot for new entries of a role. */
@@ -155,7 +166,7 @@ export class Slots {
       if (
         this.resident[line.suspects[i]!] === 0 ||
         line.suspects.length > MAX_SUSPECTS ||
-        this.#suspects > MAX_ALL_SUSPECTS
+        this.#suspects > this.#maxSlots * SUSPECTS_PART
       ) {
         line.turn.suspectSince.splice(i, 1);
         voided += this.#close(line.suspects.splice(i, 1)[0]!);
@@ -231,9 +242,9 @@ export class Slots {
   }
 
   #open(line: HolderLine, role: Role): number {
+    if (this.isFull)
+      throw rangeMistake("slots", `fewer than ${this.#maxSlots} publishers × tiers × groups`, this.#next);
     const slot = this.#free.pop() ?? this.#next++;
-    if (slot >= MAX_SLOTS)
-      throw rangeMistake("slots", `fewer than ${MAX_SLOTS} publishers × tiers × groups`, slot);
     if (slot >= this.owner.length) this.#grow();
     this.owner[slot] = line.owner;
     this.line[slot] = line.id;

@@ -1,5 +1,5 @@
 /**
- * Takes the entries of dead slots out of the table, a shard at a time as blocks come and go.
+ * Takes the entries of dead slots out of the table, a shard at a time as blocks come and go and slots are opened.
  * @module
  */
 import type { Shard } from "./shard.js";
@@ -8,6 +8,11 @@ import type { Transitions } from "./transitions.js";
 
 /** Added or evicted blocks per shard swept while dead entries remain. */
 const BLOCKS_PER_SWEEP = 256;
+/**
+ * Shards swept for each slot that is opened: where engines of few blocks restart over and over, at most two passes' worth
+ * of slots (1,024) wait for the sweep.
+ */
+const SWEEPS_PER_SLOT = 2;
 
 export class Sweeper {
   readonly #slots: Slots;
@@ -29,6 +34,11 @@ export class Sweeper {
       this.#sweepOne();
       if (!this.#slots.sweepNeeded) break;
     }
+  }
+
+  /** A slot is about to be opened. */
+  sweepForSlot(): void {
+    for (let sweeps = SWEEPS_PER_SLOT; sweeps > 0 && this.#slots.sweepNeeded; sweeps--) this.#sweepOne();
   }
 
   /** Sweep until no slot is dead. Holds the event loop: for when slots have run out. */

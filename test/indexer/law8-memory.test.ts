@@ -137,6 +137,21 @@ describe("the memory limit", () => {
     expect(indexer.stats().memory.usedBytes).toBeLessThan(before + 700_000);
   });
 
+  it("engines of few blocks that restart, are cleared and go, over and over, take no more with every life", async () => {
+    const { indexer } = await indexerOf({ hash: exact(one), memoryLimitBytes: LIMIT });
+    let most = 0;
+    for (let life = 0; life < 6000; life++) {
+      const pod = `pod-${life % 4}`;
+      // A restart: the sequence begins again, with a newer batch time.
+      indexer.apply(frame([filler(life, 1)], { pod, seq: 0, ts: 1e9 + life }));
+      if (life % 3 === 0) indexer.apply(frame([["AllBlocksCleared"]], { pod, seq: 1, ts: 1e9 + life }));
+      if (life % 50 === 0) indexer.removePod(pod);
+      most = Math.max(most, indexer.stats().memory.usedBytes);
+    }
+    expect(indexer.pods()[0]!.restarts).toBeGreaterThan(10);
+    expect(most).toBeLessThan(LIMIT / 2);
+  });
+
   it("memory of removed pods and removed blocks is used again", async () => {
     const { indexer } = await indexerOf({ hash: exact(one), memoryLimitBytes: LIMIT });
     for (let round = 0; round < 50; round++) {
