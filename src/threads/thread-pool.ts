@@ -106,15 +106,13 @@ export class ThreadPool {
    * @throws what the first thread throws; then no thread to come does it
    */
   async setUp<T>(message: unknown): Promise<T> {
-    this.#checkUsable();
     this.#setups.add(message);
-    // A thread that has not begun does it of itself.
-    const begun = [...this.#threads].filter((thread) => thread.begun);
-    const ends = await Promise.allSettled(begun.map((thread) => this.#runOn(thread, message)));
-    const done = ends.find((end) => end.status === "fulfilled");
-    if (done !== undefined) return done.value as T;
-    this.#setups.delete(message);
-    throw (ends[0] as PromiseRejectedResult | undefined)?.reason ?? this.#dead(undefined);
+    try {
+      return (await this.#runOnAll(message, LIVES)) as T;
+    } catch (error) {
+      this.#setups.delete(message);
+      throw error;
+    }
   }
 
   /** End every thread; what was under way is rejected. Idempotent. */
@@ -126,7 +124,19 @@ export class ThreadPool {
 
   #checkUsable(): void {
     if (this.#closed) throw closedError();
-    if (this.#unavailable !== undefined) throw this.#dead(this.#unavailable);
+    if (this.#unavailable !== undefined) throw dead(this.#unavailable);
+  }
+
+  /** Where all are lost before they did it, those that replace them are asked: it need not have been its doing. */
+  async #runOnAll(message: unknown, lives: number): Promise<unknown> {
+    this.#checkUsable();
+    const threads = [...this.#threads];
+    const ends = await Promise.allSettled(threads.map((thread) => this.#runOn(thread, message)));
+    const done = ends.find((end) => end.status === "fulfilled");
+    if (done !== undefined) return done.value;
+    const why = (ends[0] as PromiseRejectedResult | undefined)?.reason ?? dead(undefined);
+    if (why.code === "ERR_KVBLOCK_WORKER" && lives > 1) return this.#runOnAll(message, lives - 1);
+    throw why;
   }
 
   #runOn(thread: Thread, message: unknown): Promise<unknown> {
@@ -172,8 +182,9 @@ export class ThreadPool {
   /** It is there: let it do what all do first, and then take tasks. */
   #begin(thread: Thread): void {
     this.#starting.delete(thread);
-    const setups = Array.from(this.#setups, (message) => this.#runOn(thread, message));
-    Promise.all(setups).then(
+    const asked = thread.own.map(({ message }) => message);
+    const setups = [...this.#setups].filter((message) => !asked.includes(message));
+    Promise.all(setups.map((message) => this.#runOn(thread, message))).then(
       () => {
         thread.up = true;
         this.#failedStarts = 0;
@@ -234,18 +245,14 @@ export class ThreadPool {
 
   #late(pending: Pending): void {
     this.#counts.timedOut++;
-    pending.reject(
-      new KvBlockError(
-        "ERR_KVBLOCK_TIMEOUT",
-        `a worker thread took more than ${pending.deadlineMs} ms for this`,
-      ),
-    );
+    const message = `a worker thread took more than ${pending.deadlineMs} ms for this`;
+    pending.reject(new KvBlockError("ERR_KVBLOCK_TIMEOUT", message));
   }
 
   #lost(thread: Thread, at: Pending | undefined, error: Error): void {
     this.#threads.delete(thread);
     this.#starting.delete(thread);
-    const why = this.#closed ? closedError() : this.#dead(error);
+    const why = this.#closed ? closedError() : dead(error);
     for (const pending of thread.own) pending.reject(why);
     if (at !== undefined && !at.settled) {
       if (this.#closed || --at.lives <= 0) at.reject(why);
@@ -277,19 +284,14 @@ export class ThreadPool {
   #giveUp(error: Error): void {
     if (this.#closed || this.#unavailable !== undefined) return;
     this.#unavailable = error;
-    for (const pending of this.#queue) pending.reject(this.#dead(error));
+    for (const pending of this.#queue) pending.reject(dead(error));
     this.#options.onUnavailable(error);
   }
+}
 
-  #dead(cause: Error | undefined): KvBlockError {
-    return new KvBlockError(
-      "ERR_KVBLOCK_WORKER",
-      "the worker threads that should do this died or cannot start",
-      {
-        cause,
-      },
-    );
-  }
+function dead(cause: Error | undefined): KvBlockError {
+  const message = "the worker threads that should do this died or cannot start";
+  return new KvBlockError("ERR_KVBLOCK_WORKER", message, { cause });
 }
 
 function closedError(): KvBlockError {

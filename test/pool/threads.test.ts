@@ -30,6 +30,24 @@ describe("a template that does not end", () => {
     expect(pool.diagnose()).toEqual([]);
   });
 
+  it("does not keep a tokenizer from being loaded: the thread that comes after loads it", async () => {
+    const pool = await poolOf({ workers: 1, deadlineMs: 300, inlineBelow: 0 });
+    const first = await pool.tokenizer(TINY);
+    const late = expect(first.encodeChat(say("x"), endless)).rejects.toMatchObject({
+      code: "ERR_KVBLOCK_TIMEOUT",
+    });
+    const behind = pool.tokenizer(TINY);
+    await late;
+    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ threads: 1, busy: 0 }));
+    // The thread is not up yet. What it cannot load does not end it.
+    const bad = expect(pool.tokenizer("/nowhere")).rejects.toMatchObject({ code: "ERR_KVBLOCK_TOKENIZE" });
+    const between = pool.tokenizer(TINY);
+    for (const tokenizer of [first, await behind, await between])
+      expect(await tokenizer.encode("abc", {})).toEqual(tiny("abc"));
+    await bad;
+    expect(pool.stats()).toMatchObject({ threads: 1, timedOut: 1, died: 0 });
+  });
+
   it("of a model is ended as well", async () => {
     const pool = await poolOf({ workers: 1, deadlineMs: 300 });
     const tokenizer = await pool.tokenizer({ ...TINY, chatTemplate: ENDLESS });
