@@ -24,6 +24,8 @@ export interface Value extends RuntimeValue {
 
 /** Variables of one scope; what it lacks is looked up in its parent. */
 export interface Environment {
+  /** Of `is defined` and kin. */
+  readonly tests: unknown;
   set(name: string, value: unknown): Value;
   setVariable(name: string, value: Value): Value;
 }
@@ -44,37 +46,62 @@ export function parseTemplate(source: string): TemplateNode {
 }
 
 type Constructor = new (value: unknown) => Value;
+type Maker = (value: unknown) => Value;
 
 // An environment makes one value of each kind, and so tells its class.
-const classOf = (sample: unknown): Constructor =>
-  new Environment().set("sample", sample).constructor as Constructor;
-const [StringValue, IntegerValue, FloatValue, BooleanValue, NullValue, UndefinedValue] = [
-  "",
-  0,
-  0.5,
-  true,
-  null,
-  undefined,
-].map(classOf) as [Constructor, Constructor, Constructor, Constructor, Constructor, Constructor];
-const [ArrayValue, ObjectValue] = [[], {}].map(classOf) as [Constructor, Constructor];
-/** What all those classes extend. */
-const AnyValue = Object.getPrototypeOf(StringValue) as Constructor;
+const sampleOf = (sample: unknown): Value => new Environment().set("sample", sample);
+
+/** What the classes of all values extend. */
+const AnyValue = Object.getPrototypeOf(sampleOf("").constructor) as Constructor;
+
+/**
+ * Makes values of a sample's class. Its constructor is passed by: it defines each field of each value anew, many times
+ * the work of an assignment, and thousands of values are made for one chat.
+ */
+function makerOf(sample: unknown): Maker {
+  const made = sampleOf(sample);
+  function Made(this: { value: unknown }, value: unknown): void {
+    this.value = value;
+  }
+  Made.prototype = Object.create(Object.getPrototypeOf(made) as object, { type: { value: made.type } });
+  const Class = Made as unknown as Constructor;
+  return (value) => new Class(value);
+}
+
+export const textValue = makerOf("") as (text: string) => Value;
+export const integerValue = makerOf(0) as (integer: number | bigint) => Value;
+export const booleanValue = makerOf(true) as (truth: boolean) => Value;
+const [floatValue, nullValue, arrayValue, objectValue] = [0.5, null, [], {}].map(makerOf) as [
+  Maker,
+  Maker,
+  Maker,
+  Maker,
+];
+export const UNDEFINED: Value = makerOf(undefined)(undefined);
+
+/** A scope inside another. The package's own constructor declares its functions again in each. */
+export function scopeIn(parent: Environment): Environment {
+  const scope = Object.create(Environment.prototype as object) as Environment & Record<string, unknown>;
+  return Object.assign(scope, { parent, variables: new Map(), tests: parent.tests });
+}
 
 /**
  * A plain value as the template sees it; objects and Maps become dicts, and template values stay.
  * @throws TypeError for functions and symbols
  */
 export function toValue(value: unknown): Value {
+  if (typeof value === "string") return textValue(value);
   if (value instanceof AnyValue) return value;
-  if (value instanceof Number) return new FloatValue(Number(value));
-  if (value === undefined) return new UndefinedValue(undefined);
-  if (value === null) return new NullValue(null);
-  if (typeof value === "string") return new StringValue(value);
-  if (typeof value === "boolean") return new BooleanValue(value);
-  if (typeof value === "bigint") return new IntegerValue(value);
-  if (typeof value === "number") return new (Number.isInteger(value) ? IntegerValue : FloatValue)(value);
-  if (Array.isArray(value)) return new ArrayValue(value.map(toValue));
+  if (value instanceof Number) return floatValue(Number(value));
+  if (value === undefined) return UNDEFINED;
+  if (value === null) return nullValue(null);
+  if (typeof value === "boolean") return booleanValue(value);
+  if (typeof value === "bigint") return integerValue(value);
+  if (typeof value === "number") return Number.isInteger(value) ? integerValue(value) : floatValue(value);
+  if (Array.isArray(value)) return arrayValue(value.map(toValue));
   if (typeof value !== "object") throw new TypeError(`a ${typeof value} is no template value`);
-  const entries = value instanceof Map ? [...(value as Map<string, unknown>)] : Object.entries(value);
-  return new ObjectValue(new Map(entries.map(([key, item]) => [key, toValue(item)])));
+  const entries = value instanceof Map ? (value as Map<string, unknown>) : Object.entries(value);
+  const items = new Map<string, Value>();
+  for (const [key, item] of entries) items.set(key, toValue(item));
+  return objectValue(items);
 }

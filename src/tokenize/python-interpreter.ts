@@ -8,11 +8,25 @@
  * @module
  */
 import { KvBlockError } from "../errors.js";
-import { Environment, Interpreter, type TemplateNode, toValue, type Value } from "./jinja.js";
+import {
+  booleanValue,
+  type Environment,
+  Interpreter,
+  integerValue,
+  scopeIn,
+  type TemplateNode,
+  textValue,
+  toValue,
+  UNDEFINED,
+  type Value,
+} from "./jinja.js";
 import { type DumpOptions, pythonDumps, pythonEquals, pythonStr, pythonStrip } from "./python-values.js";
 
 /** `dict` attributes that jinja2 finds before a key of the same name. */
 const DICT_METHODS = new Set(["items", "keys", "values", "get"]);
+
+/** Type of a node that stands for a value. */
+const KNOWN = "Known";
 
 const STRIPS: readonly string[] = ["strip", "lstrip", "rstrip"];
 
@@ -37,35 +51,43 @@ export class PythonInterpreter extends Interpreter {
 
   override evaluate(node: TemplateNode | undefined, environment: Environment): Value {
     const value = (node && this.#evaluateAsPython(node, environment)) ?? super.evaluate(node, environment);
-    return this.#printed.has(node) ? toValue(pythonStr(value)) : value;
+    return value.type !== "StringValue" && this.#printed.has(node) ? textValue(pythonStr(value)) : value;
   }
 
   /** The value of a node whose meaning differs; undefined leaves it to the package. */
   #evaluateAsPython(node: TemplateNode, environment: Environment): Value | undefined {
     switch (node.type) {
       case "Program":
-        return toValue(this.#block(node["body"], environment));
+        return textValue(this.#block(node["body"], environment));
       case "If": {
-        const holds = this.#value(node["test"], environment).__bool__().value;
-        return toValue(this.#block(holds ? node["body"] : node["alternate"], environment));
+        const holds = isTrue(this.#value(node["test"], environment));
+        return textValue(this.#block(holds ? node["body"] : node["alternate"], environment));
       }
       case "For":
-        return toValue(this.#loop(node, environment));
+        return textValue(this.#loop(node, environment));
       case "Break":
       case "Continue":
         throw new LoopControl(node.type === "Break");
+      case "Set":
+        return this.#set(node, environment);
+      case "StringLiteral":
+        return textValue(node["value"] as string);
+      case "IntegerLiteral":
+        return integerValue(node["value"] as number);
+      case "UnaryExpression":
+        return (node["operator"] as { value: string }).value === "not"
+          ? booleanValue(!isTrue(this.#value(node["argument"], environment)))
+          : undefined;
       case "BinaryExpression":
         return this.#binary(node, environment);
       case "CallExpression":
         return this.#call(node, environment);
       case "FilterExpression":
         return this.#filter(node, environment);
-      case "MemberExpression": {
-        const name = node["computed"] === true ? undefined : (node["property"] as TemplateNode)["value"];
-        if (typeof name !== "string" || !DICT_METHODS.has(name)) return undefined;
-        const object = this.#value(node["object"], environment);
-        return object.type === "ObjectValue" ? object.builtins.get(name) : undefined;
-      }
+      case "MemberExpression":
+        return this.#member(node, environment);
+      case KNOWN:
+        return node["value"] as Value;
       default:
         return undefined;
     }
@@ -95,14 +117,14 @@ export class PythonInterpreter extends Interpreter {
       select.type === "SelectExpression" ? [select["lhs"], select["test"]] : [select, undefined];
     const items = iterate(this.#value(source, outer)).filter((item) => {
       if (condition === undefined) return true;
-      const scope = new Environment(outer);
+      const scope = scopeIn(outer);
       bind(node["loopvar"], item, scope);
-      return this.#value(condition, scope).__bool__().value;
+      return isTrue(this.#value(condition, scope));
     });
     if (items.length === 0) return this.#block(node["defaultBlock"], outer);
     let out = "";
     for (const [index, item] of items.entries()) {
-      const scope = new Environment(outer);
+      const scope = scopeIn(outer);
       scope.setVariable("loop", loopObject(items, index));
       bind(node["loopvar"], item, scope);
       try {
@@ -116,13 +138,43 @@ export class PythonInterpreter extends Interpreter {
     return out;
   }
 
-  #binary(node: TemplateNode, environment: Environment): Value | undefined {
+  /** An assignment of one name; undefined for other targets. */
+  #set(node: TemplateNode, environment: Environment): Value | undefined {
+    const target = node["assignee"] as TemplateNode;
+    if (target.type !== "Identifier" || !node["value"]) return undefined;
+    environment.setVariable(target["value"] as string, this.#value(node["value"], environment));
+    return UNDEFINED;
+  }
+
+  /** `object.name`; undefined for `object[expression]` and `object.0`. */
+  #member(node: TemplateNode, environment: Environment): Value | undefined {
+    const name = node["computed"] === true ? undefined : (node["property"] as TemplateNode)["value"];
+    if (typeof name !== "string") return undefined;
+    const object = this.#value(node["object"], environment);
+    const { value: content, type } = object;
+    if (!(content instanceof Map)) return object.builtins.get(name) ?? UNDEFINED;
+    if (type === "ObjectValue" && DICT_METHODS.has(name)) return object.builtins.get(name);
+    const item = (content as Map<string, Value>).get(name);
+    if (item !== undefined) return item;
+    // A dict's methods are made when they are asked for, all at once: not for each key that a message lacks.
+    const isMethod = type !== "ObjectValue" || name === "dictsort";
+    return (isMethod ? object.builtins.get(name) : undefined) ?? UNDEFINED;
+  }
+
+  #binary(node: TemplateNode, environment: Environment): Value {
     const operator = (node["operator"] as { value: string }).value;
-    if (operator !== "==" && operator !== "!=" && operator !== "~") return undefined;
     const left = this.#value(node["left"], environment);
+    if (operator === "and") return isTrue(left) ? this.#value(node["right"], environment) : left;
+    if (operator === "or") return isTrue(left) ? left : this.#value(node["right"], environment);
     const right = this.#value(node["right"], environment);
-    if (operator === "~") return toValue(pythonStr(left) + pythonStr(right));
-    return toValue(pythonEquals(left, right) === (operator === "=="));
+    if (operator === "==" || operator === "!=")
+      return booleanValue(pythonEquals(left, right) === (operator === "=="));
+    if (operator === "~") return textValue(pythonStr(left) + pythonStr(right));
+    if (operator === "+" && left.type === "StringValue" && right.type === "StringValue")
+      return textValue((left.value as string) + (right.value as string));
+    // Not the operands' own nodes: evaluated twice at each level, a sum of n would take 2^n.
+    const operands = { left: { type: KNOWN, value: left }, right: { type: KNOWN, value: right } };
+    return super.evaluate({ ...node, ...operands }, environment);
   }
 
   #call(node: TemplateNode, environment: Environment): Value | undefined {
@@ -184,6 +236,12 @@ export class PythonInterpreter extends Interpreter {
 function refusal(argument: TemplateNode | undefined): KvBlockError {
   const words = argument?.type === "StringLiteral" ? `: ${argument["value"] as string}` : "";
   return new KvBlockError("ERR_KVBLOCK_TOKENIZE", `the chat template refuses the conversation${words}`);
+}
+
+/** `bool(value)`: what `__bool__` says, without making a value of the answer. */
+function isTrue({ type, value }: Value): boolean {
+  if (Array.isArray(value)) return value.length > 0;
+  return value instanceof Map && type !== "NamespaceValue" ? value.size > 0 : Boolean(value);
 }
 
 /** What a `for` goes over; undefined is empty, as in jinja2. */

@@ -83,12 +83,13 @@ export function pythonEquals(a: RuntimeValue, b: RuntimeValue): boolean {
 }
 
 /** What `str.isspace` accepts, which is not what JavaScript trims. */
-const PYTHON_SPACE =
-  "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000";
+const PYTHON_SPACE: ReadonlySet<string> = new Set(
+  "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000",
+);
 
 /** `str.strip`, `lstrip` and `rstrip`: takes the given characters, or whitespace, off either side. */
 export function pythonStrip(text: string, side: "strip" | "lstrip" | "rstrip", characters?: string): string {
-  const set = new Set(characters ?? PYTHON_SPACE);
+  const set = characters === undefined ? PYTHON_SPACE : new Set(characters);
   let start = 0;
   let end = text.length;
   if (side !== "rstrip")
