@@ -108,10 +108,10 @@ export class BatchWriter {
   #noteExtraKeys({ model, saltsSeen, lorasSeen }: Publisher, event: BlockStored): void {
     if (event.loraName !== null || event.loraId !== null) bump(this.withLora, model);
     if (event.loraName !== null) remember(lorasSeen, event.loraName);
-    const first = event.parentKey === null ? (event.extraKeys?.[0] ?? []) : [];
+    const first = event.parentKey === null ? (event.extraKeys?.[0] ?? null) : null;
     // On a first block a string that is not the adapter's name is a salt, or an older wire's bare image identifier.
     const salt =
-      event.cacheSalt ?? first.find((key) => typeof key === "string" && key !== event.loraName) ?? null;
+      event.cacheSalt ?? first?.find((key) => typeof key === "string" && key !== event.loraName) ?? null;
     if (salt === null) return;
     bump(this.salted, model);
     remember(saltsSeen, salt as string);

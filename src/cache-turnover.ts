@@ -2,32 +2,30 @@
  * What an event's stores and removals say of how far its publisher's cache has turned over: where a gap's suspicion ends.
  * @module
  */
-import { type BlockIndex, type HolderLine, Role, type Tiers } from "./block-index/index.js";
+import { type BlockIndex, type HolderLine, Role } from "./block-index/index.js";
 import type { BlockRemoved, BlockStored } from "./events/index.js";
 import type { Publisher } from "./publisher-state.js";
 
 /** One event at a time: {@link before} it is applied and {@link after}. */
 export class CacheTurnover {
   readonly #index: BlockIndex;
-  readonly #tiers: Tiers;
   #held = 0;
   #evictions = 0;
   #unknown = 0;
 
-  constructor(index: BlockIndex, tiers: Tiers) {
+  constructor(index: BlockIndex) {
     this.#index = index;
-    this.#tiers = tiers;
   }
 
-  before(publisher: Publisher, event: BlockStored | BlockRemoved): void {
+  /** @param line - the event's, if there is one yet */
+  before(line: HolderLine | undefined): void {
     const { counts } = this.#index;
     this.#evictions = counts.evictions;
     this.#unknown = counts.unknownRemovals;
-    this.#held = this.#heldBy(this.#lineOf(publisher, event));
+    this.#held = this.#heldBy(line);
   }
 
-  after(publisher: Publisher, event: BlockStored | BlockRemoved): void {
-    const line = this.#lineOf(publisher, event);
+  after(publisher: Publisher, event: BlockStored | BlockRemoved, line: HolderLine | undefined): void {
     if (line === undefined) return;
     const { counts, slots } = this.#index;
     // Copies of what is held for sure are none: the capacity is counted in blocks, not in copies.
@@ -37,10 +35,6 @@ export class CacheTurnover {
     counts.voided += voided;
     if (voided > 0) publisher.hasTurnedOver = true;
     if (publisher.gapped && isTurnedOver(publisher)) publisher.gapped = false;
-  }
-
-  #lineOf(publisher: Publisher, { medium, groupIdx }: BlockStored | BlockRemoved): HolderLine | undefined {
-    return publisher.knownLine(this.#tiers.of(medium), groupIdx ?? 0);
   }
 
   /** Blocks held for sure: not implied, and not suspect. */

@@ -44,7 +44,7 @@ export class EventWriter {
       ...options,
       chainOf: (publisher, blockSize) => this.#chainOf(publisher, blockSize),
     });
-    this.#turnover = new CacheTurnover(options.index, options.tiers);
+    this.#turnover = new CacheTurnover(options.index);
   }
 
   /** Apply one event; the publisher's mode must be settled. */
@@ -53,10 +53,13 @@ export class EventWriter {
       publisher.clearEngineTier();
       return;
     }
-    this.#turnover.before(publisher, event);
-    if (event.type === "BlockStored") this.#store(publisher, event);
-    else this.#remove(publisher, event);
-    this.#turnover.after(publisher, event);
+    const tier = this.#tiers.of(event.medium);
+    const group = event.groupIdx ?? 0;
+    const line = publisher.knownLine(tier, group);
+    this.#turnover.before(line);
+    if (event.type === "BlockStored") this.#store(publisher, event, tier, group);
+    else this.#remove(publisher, event, tier, group);
+    this.#turnover.after(publisher, event, line ?? publisher.knownLine(tier, group));
   }
 
   /** See {@link OwnKeyWriter.adopt}. */
@@ -64,8 +67,7 @@ export class EventWriter {
     this.#own.adopt(publisher, handle, own);
   }
 
-  #store(publisher: Publisher, event: BlockStored): void {
-    const group = event.groupIdx ?? 0;
+  #store(publisher: Publisher, event: BlockStored, tier: number, group: number): void {
     if (group >= MAX_GROUPS) {
       this.#onSkip("group-out-of-range", publisher);
       return;
@@ -88,11 +90,10 @@ export class EventWriter {
       (event.kvCacheSpecKind !== null && !FULL_ATTENTION.has(event.kvCacheSpecKind))
     ) {
       publisher.otherGroups |= 1 << group;
-      if (this.#tiers.of(event.medium) === 0) publisher.residency.announcedElsewhere(blocks);
+      if (tier === 0) publisher.residency.announcedElsewhere(blocks);
       this.#onSkip("window-group", publisher);
       return;
     }
-    const tier = this.#tiers.of(event.medium);
     const line = publisher.line(tier, group);
     if (line === undefined) {
       this.#lose(publisher);
@@ -112,13 +113,11 @@ export class EventWriter {
     publisher.residency.add(line, event.blockKeys);
   }
 
-  #remove(publisher: Publisher, event: BlockRemoved): void {
-    const group = event.groupIdx ?? 0;
+  #remove(publisher: Publisher, event: BlockRemoved, tier: number, group: number): void {
     if (group >= MAX_GROUPS) {
       this.#onSkip("group-out-of-range", publisher);
       return;
     }
-    const tier = this.#tiers.of(event.medium);
     if (publisher.otherGroups & (1 << group) && publisher.knownLine(tier, group) === undefined) {
       this.#onSkip("window-group", publisher);
       return;

@@ -162,8 +162,9 @@ export class Publisher extends EngineTraits {
   line(tier: number, group: number): HolderLine | undefined {
     const name = tier * 32 + group;
     let line = this.#lines.get(name);
+    if (line !== undefined) return line;
     const hasRoom = this.#lines.size < MAX_LINES && this.#index.slots.canOpenLine;
-    if (line === undefined && hasRoom && this.#index.reserve(LINE_BYTES)) {
+    if (hasRoom && this.#index.reserve(LINE_BYTES)) {
       line = this.#index.openLine(this.owner, tier, group);
       this.residency.adopt(line);
       line.leaveMarks = this.impliesParents;

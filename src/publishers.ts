@@ -27,6 +27,10 @@ export class Publishers {
   }
 
   find(pod: string, model: string, dataParallelRank: number): Publisher | undefined {
+    const ranks = this.ofPod(model, pod);
+    // Asked with every frame; mostly there is one rank, and a name of three parts takes longer to make than that.
+    const first = ranks[0];
+    if (first === undefined || first.dataParallelRank === dataParallelRank) return first;
     return this.#byName.get(nameOf(pod, model, dataParallelRank));
   }
 

@@ -22,7 +22,8 @@ export function extraKeysOf(
   event: BlockStored,
   blocks: number,
 ): readonly (readonly ExtraKey[] | null)[] | undefined {
-  if (event.extraKeys !== null) return event.extraKeys.slice(0, blocks);
+  if (event.extraKeys !== null)
+    return hasNone(event.extraKeys) ? undefined : event.extraKeys.slice(0, blocks);
   const lora = event.loraName ?? event.loraId;
   // SGLang's salt goes with the root, as vLLM's stands in block 0 alone; children differ through their parent.
   const salt = event.parentKey === null ? event.cacheSalt : null;
@@ -38,11 +39,17 @@ export function extraKeysOf(
  * Whether a multimodal item stands as a bare identifier: a string that is neither the adapter's name, nor on a first
  * block, where it may be a salt.
  */
-export function hasBareIdentifier(event: BlockStored): boolean {
-  const first = event.parentKey === null ? 1 : 0;
-  return (event.extraKeys ?? []).some(
+export function hasBareIdentifier({ extraKeys, parentKey, loraName }: BlockStored): boolean {
+  if (extraKeys === null || hasNone(extraKeys)) return false;
+  const first = parentKey === null ? 1 : 0;
+  return extraKeys.some(
     (keys, block) =>
-      block >= first &&
-      (keys ?? []).some((key, i) => typeof key === "string" && !(i === 0 && key === event.loraName)),
+      block >= first && keys?.some((key, i) => typeof key === "string" && !(i === 0 && key === loraName)),
   );
+}
+
+/** Whether no block has any, as is usual. */
+function hasNone(extraKeys: NonNullable<BlockStored["extraKeys"]>): boolean {
+  for (let block = 0; block < extraKeys.length; block++) if (extraKeys[block] !== null) return false;
+  return true;
 }

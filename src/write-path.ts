@@ -9,7 +9,7 @@ import { BatchWriter, isCutShort } from "./batch-writer.js";
 import type { BlockIndex, Tiers } from "./block-index/index.js";
 import type { Diagnostics, Finding } from "./diagnostics.js";
 import { EventWriter } from "./event-writer.js";
-import { decodeEventBatch, decodeInSteps, type EventBatch, parseTopic, WordPool } from "./events/index.js";
+import { decodeEventBatch, decodeInSteps, type EventBatch, WordPool } from "./events/index.js";
 import { checkFrame } from "./frame-check.js";
 import { IdentityFinder } from "./identity-finder.js";
 import type { KeyClasses } from "./key-classes.js";
@@ -22,6 +22,7 @@ import { MAX_PUBLISHERS, type Publishers } from "./publishers.js";
 import { RecentPrompts } from "./recent-prompts.js";
 import type { RecentRemovals } from "./recent-removals.js";
 import type { ReplayFeeds } from "./replay-feeds.js";
+import { Topics } from "./topics.js";
 import type { Turns } from "./turns.js";
 import type { KvFrame } from "./types.js";
 import {
@@ -68,6 +69,7 @@ export class WritePath {
   #decoding = 0;
   /** What frames are decoded into, one after the other. */
   readonly #words = new WordPool(FRAME_WORDS);
+  readonly #topics = new Topics();
   readonly batches: BatchWriter;
   readonly identity: IdentityFinder;
   readonly backlog: Backlog;
@@ -148,16 +150,17 @@ export class WritePath {
   }
 
   #applyDecoded(frame: KvFrame, batch: EventBatch, sliced: boolean): Publisher | undefined {
-    const topic = parseTopic(frame.topic);
+    const topic = this.#topics.read(frame.topic);
     const pod = frame.pod ?? topic.pod;
     const named = frame.model ?? topic.model;
     if (pod === null || named === null || pod === "" || named === "")
       return this.#reject("topic-unusable", topicUnusable(frame));
-    const { model } = this.#options.models.resolve(named);
+    const { publishers, models } = this.#options;
+    const { model } = models.resolve(named);
     if (Number.isNaN(batch.ts)) return this.#rejectUnreadable(frame, pod, model, batch);
     const rank = frame.dataParallelRank ?? batch.dataParallelRank ?? this.#rankOfBroken(pod, model, batch);
     if (rank === undefined) return this.#rejectUnreadable(frame, pod, model, batch);
-    const publisher = this.#publisher(pod, model, rank);
+    const publisher = publishers.find(pod, model, rank) ?? this.#newPublisher(pod, model, rank);
     if (publisher === undefined) return this.#reject("too-many-publishers", tooManyPublishers(frame));
     publisher.frames++;
     publisher.lastFrameAt = frame.receivedAt;
@@ -202,14 +205,11 @@ export class WritePath {
     if (publisher.mode !== "undecided") this.backlog.release(publisher);
   }
 
-  #publisher(pod: string, model: string, rank: number): Publisher | undefined {
+  #newPublisher(pod: string, model: string, rank: number): Publisher | undefined {
     const { publishers, models, index, tiers } = this.#options;
-    const known = publishers.find(pod, model, rank);
-    if (known !== undefined) return known;
     if (publishers.size >= MAX_PUBLISHERS || !index.reserve(PUBLISHER_BYTES)) return undefined;
-    const owner = publishers.nextOwner();
-    const settings = models.settings(model);
-    const publisher = new Publisher({ pod, model, dataParallelRank: rank, owner }, settings, index, tiers);
+    const identity = { pod, model, dataParallelRank: rank, owner: publishers.nextOwner() };
+    const publisher = new Publisher(identity, models.settings(model), index, tiers);
     publishers.add(publisher);
     return publisher;
   }

@@ -208,7 +208,7 @@ export class BlockIndex {
     copies = 0,
   ): void {
     this.#sweeper.sweepFor(end - first);
-    readAhead(this.#shards, keys, first, end);
+    if (end - first > 1) readAhead(this.#shards, keys, first, end);
     const slot = role === undefined ? 0 : this.#slotOf(line, role);
     const transitions = this.#transitions;
     const onEvicted = this.#onEvicted;

@@ -137,11 +137,9 @@ export class Slots {
 
   /** Blocks held by the line, implied ones included. */
   residents(line: HolderLine): number {
-    let sum = 0;
-    for (const role of [Role.Held, Role.Implied] as const) {
-      const slot = line.slots[role];
-      if (slot !== undefined) sum += this.resident[slot]!;
-    }
+    const { [Role.Held]: held, [Role.Implied]: implied } = line.slots;
+    let sum = held === undefined ? 0 : this.resident[held]!;
+    if (implied !== undefined) sum += this.resident[implied]!;
     for (const slot of line.suspects) if (this.role[slot] !== Role.Removed) sum += this.resident[slot]!;
     return sum;
   }

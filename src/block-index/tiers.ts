@@ -37,10 +37,21 @@ const NAMES: Readonly<Record<string, string>> = {
 export class Tiers {
   readonly names: string[] = [ENGINE_TIER];
   readonly #byMedium = new Map<string, number>();
+  /** What was asked last: events of one medium follow each other. */
+  #medium: string | undefined = undefined;
+  #index = 0;
 
   /** Index of the tier that a wire medium means. */
   of(medium: string | null): number {
     if (medium === null) return 0;
+    if (medium !== this.#medium) {
+      this.#index = this.#find(medium);
+      this.#medium = medium;
+    }
+    return this.#index;
+  }
+
+  #find(medium: string): number {
     const known = this.#byMedium.get(medium);
     if (known !== undefined) return known;
     const name = NAMES[medium.toUpperCase()] ?? medium.toLowerCase();

@@ -123,8 +123,8 @@ function* after<T>(rest: Rest, event: Draft<T>, check: (event: Draft<T>) => T): 
 
 type TakeField<T> = (cursor: MsgpackCursor, name: string, event: T) => Rest | undefined;
 
-/** Take an event's fields from the given one on, up to one that is long: then the rest is left. */
-function takeFields<T>(
+/** Take an event's or a batch's fields from the given one on, up to one that is long: then the rest is left. */
+export function takeFields<T>(
   cursor: MsgpackCursor,
   shape: EventShape,
   positions: readonly string[],

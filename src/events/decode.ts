@@ -4,7 +4,7 @@
  * @module
  */
 import { typeMistake } from "../errors.js";
-import { type EventShape, takeBlockRemoved, takeBlockStored } from "./block-events.js";
+import { type EventShape, takeBlockRemoved, takeBlockStored, takeFields } from "./block-events.js";
 import type { BatchFailure, EventBatch, KvEvent, SkippedEvent } from "./event-types.js";
 import { MsgpackCursor } from "./msgpack-cursor.js";
 import { BrokenSignal, SkipSignal } from "./signals.js";
@@ -16,6 +16,9 @@ const MAX_SKIPPED = 65_536;
 const MAX_TYPE_NAME = 64;
 
 const CLEARED: KvEvent = Object.freeze({ type: "AllBlocksCleared" });
+
+/** What a batch has before its list of events is read: told by identity. */
+const UNREAD: KvEvent[] = [];
 
 /** An {@link EventBatch} while it is read. */
 interface Draft {
@@ -38,10 +41,13 @@ interface Draft {
  * Cost: one pass; memory within a small multiple of the payload, whatever lengths it declares.
  */
 export function decodeEventBatch(payload: Uint8Array, words?: WordPool | undefined): EventBatch {
-  const steps = decodeInSteps(payload, Number.POSITIVE_INFINITY, words);
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
+  const reading = new Reading(payload, Number.POSITIVE_INFINITY, words);
+  try {
+    const rest = reading.begin();
+    if (rest !== undefined) while (rest.next().done !== true);
+    return reading.end();
+  } catch (signal) {
+    return reading.breakOff(signal);
   }
 }
 
@@ -55,22 +61,55 @@ export function* decodeInSteps(
   stepBytes: number,
   words?: WordPool | undefined,
 ): Generator<number, EventBatch> {
-  if (!(payload instanceof Uint8Array)) throw typeMistake("payload", "Uint8Array", payload);
-  const cursor = new MsgpackCursor(payload, stepBytes, words);
-  const batch: Draft = { ts: Number.NaN, dataParallelRank: null, events: [], skipped: [], failed: null };
+  const reading = new Reading(payload, stepBytes, words);
   try {
-    yield* takeBatch(cursor, batch);
-    if (!cursor.atEnd) batch.failed = { reason: "trailing-bytes", offset: cursor.at };
+    yield* reading.begin() ?? [];
+    return reading.end();
   } catch (signal) {
-    if (!(signal instanceof BrokenSignal)) throw signal;
-    batch.failed = { reason: signal.reason, offset: signal.offset };
-    if (signal.reason === "not-a-batch") {
-      // Without a time and a rank that can be read, its events are nobody's.
-      batch.events = [];
-      batch.skipped = [];
-    }
+    return reading.breakOff(signal);
   }
-  return batch;
+}
+
+/** One payload that is being read. */
+class Reading {
+  readonly #cursor: MsgpackCursor;
+  readonly #batch: Draft = {
+    ts: Number.NaN,
+    dataParallelRank: null,
+    events: UNREAD,
+    skipped: [],
+    failed: null,
+  };
+
+  constructor(payload: Uint8Array, stepBytes: number, words: WordPool | undefined) {
+    if (!(payload instanceof Uint8Array)) throw typeMistake("payload", "Uint8Array", payload);
+    this.#cursor = new MsgpackCursor(payload, stepBytes, words);
+  }
+
+  /** Read it, or up to what is long: then the rest is left. */
+  begin(): Rest | undefined {
+    const shape = shapeOf(this.#cursor);
+    if (shape.length < 0) notABatch(this.#cursor.at);
+    return takeFields(this.#cursor, shape, POSITIONS, this.#batch, takeBatchField, 0);
+  }
+
+  end(): EventBatch {
+    const batch = this.#batch;
+    if (batch.events === UNREAD || Number.isNaN(batch.ts)) notABatch(0);
+    if (!this.#cursor.atEnd) batch.failed = { reason: "trailing-bytes", offset: this.#cursor.at };
+    return batch;
+  }
+
+  /** It was left early. */
+  breakOff(signal: unknown): EventBatch {
+    if (!(signal instanceof BrokenSignal)) throw signal;
+    const batch = this.#batch;
+    batch.failed = { reason: signal.reason, offset: signal.offset };
+    // Without a time and a rank that can be read, its events are nobody's.
+    if (signal.reason === "not-a-batch") batch.skipped = [];
+    if (signal.reason === "not-a-batch" || batch.events === UNREAD) batch.events = [];
+    return batch;
+  }
 }
 
 /** The batch's own time in seconds, without decoding its events; NaN if it cannot be read, or the batch is a map. */
@@ -86,31 +125,16 @@ export function peekBatchTime(payload: Uint8Array): number {
 
 const POSITIONS: readonly string[] = ["ts", "events", "data_parallel_rank"];
 
-function* takeBatch(cursor: MsgpackCursor, batch: Draft): Rest {
-  const start = cursor.at;
-  let isMap = false;
-  let length = cursor.arrayLength();
-  if (length < 0) {
-    isMap = true;
-    length = cursor.mapLength();
-  }
-  if (length < 0) notABatch(start);
-  let hasEvents = false;
-  for (let i = 0; i < length; i++) {
-    const name = isMap ? cursor.string() : POSITIONS[i];
-    if (isMap && name === undefined) yield* passed(cursor, 1);
-    const at = cursor.at;
-    if (name === "ts") {
-      const ts = cursor.number();
-      if (ts === undefined || !Number.isFinite(ts)) notABatch(at);
-      batch.ts = ts;
-    } else if (name === "events") {
-      yield* takeEvents(cursor, batch);
-      hasEvents = true;
-    } else if (name === "data_parallel_rank") batch.dataParallelRank = takeRank(cursor);
-    else yield* passed(cursor, 1);
-  }
-  if (!hasEvents || Number.isNaN(batch.ts)) notABatch(start);
+function takeBatchField(cursor: MsgpackCursor, name: string, batch: Draft): Rest | undefined {
+  const { at } = cursor;
+  if (name === "events") return takeEvents(cursor, batch);
+  if (name === "ts") {
+    const ts = cursor.number();
+    if (ts === undefined || !Number.isFinite(ts)) notABatch(at);
+    batch.ts = ts;
+  } else if (name === "data_parallel_rank") batch.dataParallelRank = takeRank(cursor);
+  else return passOver(cursor);
+  return undefined;
 }
 
 function takeRank(cursor: MsgpackCursor): number | null {
@@ -121,11 +145,37 @@ function takeRank(cursor: MsgpackCursor): number | null {
   return rank;
 }
 
-function* takeEvents(cursor: MsgpackCursor, batch: Draft): Rest {
-  const at = cursor.at;
+function takeEvents(cursor: MsgpackCursor, batch: Draft): Rest | undefined {
+  const { at } = cursor;
   const count = cursor.arrayLength();
   if (count < 0) notABatch(at);
+  if (batch.events === UNREAD) batch.events = [];
+  const taken = takePlainEvents(cursor, batch.events, count);
+  return taken === count ? undefined : takeEventsInSteps(cursor, batch, taken, count);
+}
+
+/** Take events as long as they are short and sound, as nearly all are. Returns how many. */
+function takePlainEvents(cursor: MsgpackCursor, events: KvEvent[], count: number): number {
   for (let index = 0; index < count; index++) {
+    const start = cursor.at;
+    try {
+      const taken = isDue(cursor) ? undefined : takeEvent(cursor);
+      if (taken !== undefined && "type" in taken) {
+        events.push(taken);
+        continue;
+      }
+    } catch (signal) {
+      if (!(signal instanceof SkipSignal)) throw signal;
+    }
+    cursor.at = start;
+    return index;
+  }
+  return count;
+}
+
+/** Take events of any kind, from the given one on. */
+function* takeEventsInSteps(cursor: MsgpackCursor, batch: Draft, first: number, count: number): Rest {
+  for (let index = first; index < count; index++) {
     if (isDue(cursor)) yield pause(cursor);
     const start = cursor.at;
     try {

@@ -20,6 +20,7 @@ const STRETCH_BLOCKS = 64;
 const MAX_KEYS = 256;
 /** Entries of a key that is a map, nested ones included. */
 const MAX_ENTRIES = 64;
+const NONE: (readonly null[] | undefined)[] = new Array(STRETCH_BLOCKS + 1).fill(undefined);
 
 /**
  * Take an event's extra keys: nil, or by block nil or a list of keys.
@@ -33,9 +34,18 @@ export function takeExtraKeys(
   if (cursor.takeNil()) return undefined;
   const blocks = cursor.arrayLength();
   if (blocks < 0) badField("extra_keys", "an array or nil");
+  if (blocks <= STRETCH_BLOCKS && cursor.takeNils(blocks)) {
+    event.extraKeys = none(blocks);
+    return undefined;
+  }
   const byBlock: (readonly ExtraKey[] | null)[] = [];
   event.extraKeys = byBlock;
   return inStretches(cursor, byBlock, blocks, STRETCH_BLOCKS, fillBlocks);
+}
+
+/** So many blocks without extra keys, as nearly all are: one list for all events. */
+function none(blocks: number): readonly null[] {
+  return (NONE[blocks] ??= Object.freeze(new Array<null>(blocks).fill(null)));
 }
 
 function fillBlocks(

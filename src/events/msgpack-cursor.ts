@@ -57,6 +57,14 @@ export class MsgpackCursor {
     return true;
   }
 
+  /** Take so many nils if they are next. */
+  takeNils(count: number): boolean {
+    const end = this.at + count;
+    for (let at = this.at; at < end; at++) if (this.#bytes[at] !== 0xc0) return false;
+    this.at = end;
+    return true;
+  }
+
   /** Take an array's head: its element count, or -1 if another type is next. */
   arrayLength(): number {
     const head = this.peek();
@@ -88,7 +96,7 @@ export class MsgpackCursor {
       const width = 1 << (head - 0xd9);
       start = this.#body(this.#uint(before + 1, width), 1 + width);
     } else return undefined;
-    const word = wireWord(this.#bytes, start, this.at);
+    const word = wireWord(this.#view, start, this.at - start);
     if (word !== undefined) return word;
     try {
       if (this.at - start <= MAX_TEXT) return utf8.decode(this.#bytes.subarray(start, this.at));

@@ -16,27 +16,47 @@ const WORDS: readonly string[] = [
 
 interface Word {
   readonly text: string;
-  readonly bytes: Uint8Array;
+  readonly bytes: DataView;
 }
 
-/** By length in bytes: at most five words share one. */
-const BY_LENGTH: readonly (readonly Word[])[] = Array.from(
-  { length: 1 + WORDS.reduce((longest, word) => Math.max(longest, word.length), 0) },
-  (_, length) =>
-    WORDS.filter((word) => word.length === length).map((text) => ({
-      text,
-      bytes: new TextEncoder().encode(text),
-    })),
-);
+const PLACES = 1024;
 
-/** The known word that is exactly `bytes[start … end)`, or undefined. */
-export function wireWord(bytes: Uint8Array, start: number, end: number): string | undefined {
-  const candidates = BY_LENGTH[end - start];
+/** Words by place. Two share one at most, so that nearly all are found at the first look. */
+const BY_PLACE: readonly (readonly Word[] | undefined)[] = placed();
+
+function placed(): (Word[] | undefined)[] {
+  const byPlace: (Word[] | undefined)[] = new Array(PLACES).fill(undefined);
+  for (const text of WORDS) {
+    const bytes = new DataView(new TextEncoder().encode(text).buffer);
+    (byPlace[placeOf(bytes, 0, text.length)] ??= []).push({ text, bytes });
+  }
+  return byPlace;
+}
+
+function placeOf(bytes: DataView, start: number, length: number): number {
+  return (
+    (Math.imul(bytes.getUint8(start), 7) +
+      Math.imul(bytes.getUint8(start + length - 1), 59) +
+      (length << 5)) &
+    (PLACES - 1)
+  );
+}
+
+/** The known word that is exactly so many bytes from `start` on, or undefined. */
+export function wireWord(bytes: DataView, start: number, length: number): string | undefined {
+  if (length === 0) return undefined;
+  const candidates = BY_PLACE[placeOf(bytes, start, length)];
   if (candidates === undefined) return undefined;
-  for (const word of candidates) {
-    let at = start;
-    while (at < end && bytes[at] === word.bytes[at - start]) at++;
-    if (at === end) return word.text;
+  for (let i = 0; i < candidates.length; i++) {
+    const word = candidates[i]!;
+    if (word.bytes.byteLength === length && isSame(bytes, start, word.bytes, length)) return word.text;
   }
   return undefined;
+}
+
+function isSame(bytes: DataView, start: number, word: DataView, length: number): boolean {
+  let at = 0;
+  for (; at + 4 <= length; at += 4) if (bytes.getUint32(start + at) !== word.getUint32(at)) return false;
+  for (; at < length; at++) if (bytes.getUint8(start + at) !== word.getUint8(at)) return false;
+  return true;
 }

@@ -23,6 +23,8 @@ export interface Verdict {
   readonly doubtful?: boolean;
 }
 
+const NEXT: Verdict = Object.freeze({ kind: "next", lost: 0n });
+
 /** Frames whose fingerprint is remembered: a process's first ones, which the next one counts through, and its last. */
 const FIRST = 64;
 const LAST = 64;
@@ -69,7 +71,7 @@ export class SequenceTracker {
     const last = this.last;
     if (last === undefined) return { kind: "first", lost: seq };
     if (seq > last && ts < this.#bornTs) return this.#lateOrRestart(seq, true, false);
-    if (seq === last + 1n) return { kind: "next", lost: 0n };
+    if (seq === last + 1n) return NEXT;
     if (seq > last) return { kind: "gap", lost: seq - last - 1n };
     const before = this.#prints.of(seq);
     if (before === print) return { kind: "duplicate", lost: 0n };

@@ -17,6 +17,20 @@ describe("the word pool", () => {
     );
   });
 
+  test("gives lists that do not overlap while it is lent, more than it keeps and time after time", () => {
+    const pool = new WordPool(256);
+    for (let round = 1; round <= 3; round++)
+      pool.lend((lent) => {
+        const lists = Array.from({ length: 1200 }, (_, i) =>
+          lent!.take(1 + (i % 2) * 32).fill(round * 1e6 + i),
+        );
+        for (const [i, list] of lists.entries()) {
+          expect(list.length).toBe(1 + (i % 2) * 32);
+          expect(list.every((word) => word === round * 1e6 + i)).toBe(true);
+        }
+      });
+  });
+
   test("uses its room again after it was lent, and lends nothing to who asks in between", () => {
     const pool = new WordPool(64);
     const first = pool.lend((lent) => {
