@@ -12,7 +12,7 @@ export const questions: Readonly<Record<string, string>> = {
   score: "scoreTokens by prompt length, held and not held",
   "score-under-load": "scoring while events come at the highest rate, beside scoring when none come",
   "tokens-to-scores":
-    "10,000 tokens never seen before against 64 full pods, with complete and incomplete histories",
+    "10,000 tokens never seen before, and a chat's next turns, against 64 full pods, with complete and incomplete histories",
   "event-loop":
     "how long tokenizing holds the host's event loop, inline and in a pool; prompt to scores whole",
   "gateway-load":

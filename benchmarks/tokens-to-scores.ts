@@ -6,6 +6,7 @@
  *   own hashes, the whole prompt is looked up.
  *
  * `nobody holds it`: every prompt is new to all. `held`: one pod holds all of it, three others parts; never scored before.
+ * `next turns`: the held ones again, each time with 320 more tokens that nobody holds, as a chat grows.
  */
 
 import { keep } from "./run/measure.js";
@@ -17,6 +18,8 @@ import { MODEL } from "./workload/stream.js";
 
 const TOKENS = 10_000;
 const HELD = 64;
+const TURNS = 4;
+const TURN_TOKENS = 320;
 const COST: Unit = ["us", "lower"];
 
 export async function run({ full, report, progress }: Run): Promise<void> {
@@ -39,7 +42,17 @@ export async function run({ full, report, progress }: Run): Promise<void> {
       fresh(200); // warms up
       const by = { mode, histories };
       report("tokens to scores, held", by, COST, prompts.get(TOKENS)!.map(score));
+      report("tokens to scores, next turns", by, COST, nextTurns(random, prompts.get(TOKENS)!).map(score));
       report("tokens to scores, nobody holds it", by, COST, fresh(full ? 3000 : 600));
       await indexer.close();
     }
+}
+
+/** All chats' second turns, then their third ones, … */
+function nextTurns(random: () => number, chats: readonly Uint32Array[]): Uint32Array[] {
+  let last = chats;
+  return Array.from(
+    { length: TURNS },
+    () => (last = last.map((chat) => Uint32Array.of(...chat, ...tokensOf(random, TURN_TOKENS)))),
+  ).flat();
 }

@@ -11,6 +11,7 @@ import type { HashedPrompt, HashPlan, PromptHasher } from "./hash-plan.js";
 import type { Indexer } from "./indexer.js";
 import { ingest } from "./ingest.js";
 import type { KeyClasses } from "./key-classes.js";
+import { KnownPrefixes } from "./known-prefixes.js";
 import { LookupWatch } from "./lookup-watch.js";
 import { Models } from "./models.js";
 import { DEFAULT_MAX_FRAME_BYTES, type IndexerOptions, withDefaultWeights } from "./options.js";
@@ -80,7 +81,7 @@ export class KvBlockIndexer implements Indexer {
     const feeds = new ReplayFeeds();
     const removals = new RecentRemovals(index.memoryLimitBytes, (bytes) => index.reserve(bytes));
     const tierWeights = withDefaultWeights(options.tierWeights);
-    const walk = new PromptWalk({ index, tiers, models, tierWeights });
+    const walk = new PromptWalk({ index, tiers, models, tierWeights, known: new KnownPrefixes(index) });
     const writePath = new WritePath({
       index,
       tiers,

@@ -1,29 +1,29 @@
 /**
  * Hashes a prompt and looks it up: tokens → block keys → matches.
  *
- * A prompt is hashed once per key class of its candidates, a stretch of blocks at a time, each looked up before the
- * next is hashed: a prompt that nobody holds costs one short stretch, however long it is. Only where a later block would
+ * A prompt is hashed once per key class of its candidates, a stretch of blocks at a time (prompt-chain.ts), each looked up
+ * before the next is hashed: a prompt that nobody holds costs one short stretch, however long it is. Only where a later block would
  * imply the earlier ones (a candidate of exact keys and incomplete history) is it walked on.
  * @module
  */
 import { type BlockIndex, OTHER_TIER_WEIGHT, type Tiers } from "./block-index/index.js";
 import type { HashedPrompt, HashPlan } from "./hash-plan.js";
 import type { KeyClass } from "./key-classes.js";
+import type { KnownPrefixes } from "./known-prefixes.js";
 import type { Models } from "./models.js";
+import { PromptChain } from "./prompt-chain.js";
 import type { Query } from "./query.js";
 import { canTell, erasOf, type KeyedRequest, queryKeys } from "./query-keys.js";
 import { type Candidate, type Match, type Matches, PrefixScorer } from "./score/index.js";
 import type { ExtraKeysEra } from "./types.js";
-
-/** Blocks hashed before the first lookup; each further stretch is twice as long, up to the last. */
-const FIRST_STRETCH = 8;
-const LONGEST_STRETCH = 256;
 
 export interface PromptWalkOptions {
   readonly index: BlockIndex;
   readonly tiers: Tiers;
   readonly models: Models;
   readonly tierWeights: Readonly<Record<string, number>>;
+  /** Undefined: every prompt is hashed from its beginning. */
+  readonly known?: KnownPrefixes | undefined;
 }
 
 /** What keys of a prompt come from beside its tokens. */
@@ -119,13 +119,10 @@ export class PromptWalk {
     era: ExtraKeysEra,
     blocks: number,
   ): Uint32Array | undefined {
-    const { chain } = keyClass;
     const extraKeys = this.#extraKeys(tokens, query, keyClass, era);
     if (extraKeys === "unknown") return undefined;
-    const digests = chain.hashTokens(tokens.subarray(0, blocks * chain.blockSize), {
-      extraKeys: extraKeys?.slice(0, (blocks * chain.blockSize) / chain.hashBlockSize),
-    });
-    return chain.toKeys(digests);
+    const { known } = this.#options;
+    return new PromptChain({ tokens, blocks, keyClass, extraKeys, known }).rest();
   }
 
   /** Hash and look up the prompt's usable blocks, until no candidate's run goes on. */
@@ -138,34 +135,22 @@ export class PromptWalk {
     warm: boolean,
     ready: Uint32Array | undefined,
   ): Matches {
-    const { chain } = keyClass;
-    const { blockSize } = chain;
-    const hashes = blockSize / chain.hashBlockSize;
-    const { index, tiers, tierWeights } = this.#options;
+    const { index, tiers, tierWeights, known } = this.#options;
     const candidates = this.#candidatesOf(query, peers);
     const matches = this.#scorer.begin(candidates, weightsOf(tiers, tierWeights));
     if (ready !== undefined) {
       index.lookup(ready, this.#scorer, 0, warm);
       return matches;
     }
-    const usable = usableBlocks(tokens.length, blockSize);
+    const blocks = usableBlocks(tokens.length, keyClass.chain.blockSize);
     const extraKeys = this.#extraKeys(tokens, query, keyClass, era);
     if (extraKeys === "unknown") return matches;
-    let parent: Uint8Array | undefined;
-    for (
-      let from = 0, stretch = FIRST_STRETCH;
-      from < usable;
-      stretch = Math.min(2 * stretch, LONGEST_STRETCH)
-    ) {
-      const to = Math.min(usable, from + stretch);
-      const digests = chain.hashTokens(tokens.subarray(from * blockSize, to * blockSize), {
-        parent,
-        extraKeys: extraKeys?.slice(from * hashes, to * hashes),
-      });
-      if (!index.lookup(chain.toKeys(digests), this.#scorer, from, warm, from > 0)) break;
-      parent = digests.slice(digests.length - chain.digestBytes);
-      from = to;
+    const chain = new PromptChain({ tokens, blocks, keyClass, extraKeys, known });
+    while (!chain.isDone) {
+      const from = chain.at;
+      if (!index.lookup(chain.next(), this.#scorer, from, warm, from > 0)) break;
     }
+    if (warm && chain.isNew) chain.remember(longest(matches));
     return matches;
   }
 
@@ -190,6 +175,13 @@ export class PromptWalk {
     const { loras } = this.#options.models.settings(query.model);
     return queryKeys(query, tokens.length, keyClass, era, loras);
   }
+}
+
+/** Blocks that any candidate matched. */
+function longest(matches: Matches): number {
+  let blocks = 0;
+  for (let at = 0; at < matches.length; at++) blocks = Math.max(blocks, matches.blocks(at));
+  return blocks;
 }
 
 /** The numbers of the candidates whose keys can be told, by class. */

@@ -22,4 +22,5 @@ export {
   loadHashing,
   type TokenChainOptions,
 } from "./hashing.js";
+export { sha256Text } from "./sha256.js";
 export { type HashKey, type LoraSource, tagExtraKeys } from "./tagged-keys.js";

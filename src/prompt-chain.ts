@@ -1,0 +1,164 @@
+/**
+ * A prompt's block keys, a stretch of blocks at a time. What is known of a prefix is not hashed again.
+ * @module
+ */
+import type { KeyClass } from "./key-classes.js";
+import { type KnownPrefixes, LONGEST_PIECE } from "./known-prefixes.js";
+import type { QueryKeys } from "./query-keys.js";
+
+/** Blocks of the first stretch; each further one is twice as long, up to the last. */
+const FIRST_STRETCH = 8;
+const LONGEST_STRETCH = 256;
+export interface PromptChainOptions {
+  readonly tokens: Uint32Array;
+  /** How many of its blocks are hashed at most. */
+  readonly blocks: number;
+  readonly keyClass: KeyClass;
+  readonly extraKeys: QueryKeys;
+  /** Undefined: everything is hashed. */
+  readonly known?: KnownPrefixes | undefined;
+}
+
+/** Blocks that were hashed in one go. */
+interface Hashed {
+  readonly from: number;
+  readonly parent: Uint8Array | undefined;
+  readonly digests: Uint8Array;
+  readonly keys: Uint32Array;
+}
+
+export class PromptChain {
+  readonly #tokens: Uint32Array;
+  readonly #blocks: number;
+  readonly #keyClass: KeyClass;
+  readonly #extraKeys: QueryKeys;
+  /** Undefined where it would save nothing. */
+  readonly #known: KnownPrefixes | undefined;
+  /** What a prompt's first unknown piece is followed by is not looked for: most likely it is new too. */
+  #isKnown = true;
+  readonly #hashed: Hashed[] = [];
+  #at = 0;
+  #stretch = FIRST_STRETCH;
+  #parent: Uint8Array | undefined;
+
+  constructor({ tokens, blocks, keyClass, extraKeys, known }: PromptChainOptions) {
+    this.#tokens = tokens;
+    this.#blocks = blocks;
+    this.#keyClass = keyClass;
+    this.#extraKeys = extraKeys;
+    this.#known = known?.pays(keyClass) ? known : undefined;
+  }
+
+  /** Blocks whose keys were given. */
+  get at(): number {
+    return this.#at;
+  }
+
+  get isDone(): boolean {
+    return this.#at >= this.#blocks;
+  }
+
+  /** The keys of the next stretch, as pairs `[hi, lo]`. */
+  next(): Uint32Array {
+    const from = this.#at;
+    const to = Math.min(this.#blocks, from + this.#stretch);
+    this.#stretch = Math.min(2 * this.#stretch, LONGEST_STRETCH);
+    const keys = new Uint32Array(2 * (to - from));
+    if (this.#known !== undefined) this.#find(this.#known, from, to, keys);
+    if (this.#at < to) this.#hash(from, to, keys);
+    return keys;
+  }
+
+  /** The keys of all blocks that are left. */
+  rest(): Uint32Array {
+    const keys = new Uint32Array(2 * (this.#blocks - this.#at));
+    for (let at = 0; at < keys.length; ) {
+      const some = this.next();
+      keys.set(some, at);
+      at += some.length;
+    }
+    return keys;
+  }
+
+  /** Whether there may be something to {@link remember}. */
+  get isNew(): boolean {
+    return this.#hashed.length > 0;
+  }
+
+  /** Remember what was hashed of the first `held` blocks, so that it will be known. */
+  remember(held: number): void {
+    const { digestBytes } = this.#keyClass.chain;
+    for (const { from, parent, digests, keys } of this.#hashed) {
+      const to = Math.min(held, from + keys.length / 2);
+      for (let at = from, end = pieceEnd(at); end <= to; at = end, end = pieceEnd(end)) {
+        if (!this.#canKnow(at, end)) continue;
+        const before =
+          at === from ? parent! : digests.subarray((at - from - 1) * digestBytes, (at - from) * digestBytes);
+        const own = keys.subarray(2 * (at - from), 2 * (end - from));
+        const last = digests.subarray((end - from - 1) * digestBytes, (end - from) * digestBytes);
+        this.#known!.add(this.#keyClass, before, this.#tokensOf(at, end), own, last);
+      }
+    }
+  }
+
+  /** Keys of a stretch up to the first piece that is not known; those with extra keys are hashed on the way. */
+  #find(known: KnownPrefixes, from: number, to: number, keys: Uint32Array): void {
+    while (this.#isKnown) {
+      const at = this.#at;
+      const end = pieceEnd(at);
+      if (end > to) return;
+      if (this.#canKnow(at, end)) {
+        const last = known.find(
+          this.#keyClass,
+          this.#parent!,
+          this.#tokensOf(at, end),
+          keys,
+          2 * (at - from),
+        );
+        if (last === undefined) this.#isKnown = false;
+        else {
+          this.#parent = last;
+          this.#at = end;
+        }
+      } else this.#hash(from, end, keys);
+    }
+  }
+
+  /** Hash up to a block, into the keys of the stretch that begins at `from`. */
+  #hash(from: number, to: number, keys: Uint32Array): void {
+    const at = this.#at;
+    const { chain } = this.#keyClass;
+    const hashes = chain.blockSize / chain.hashBlockSize;
+    const parent = this.#parent;
+    const digests = chain.hashTokens(this.#tokensOf(at, to), {
+      parent,
+      extraKeys: this.#extraKeys?.slice(at * hashes, to * hashes),
+    });
+    const own = chain.toKeys(digests);
+    keys.set(own, 2 * (at - from));
+    if (this.#known !== undefined && at > 0) this.#hashed.push({ from: at, parent, digests, keys: own });
+    this.#parent = digests.slice(digests.length - chain.digestBytes);
+    this.#at = to;
+  }
+
+  /** The first stretch is hashed before anything is known of a prompt: one that nobody holds costs that and no more. */
+  #canKnow(from: number, end: number): boolean {
+    if (from === 0) return false;
+    if (this.#extraKeys === undefined) return true;
+    const { blockSize, hashBlockSize } = this.#keyClass.chain;
+    const hashes = blockSize / hashBlockSize;
+    for (let hash = from * hashes; hash < end * hashes; hash++)
+      if ((this.#extraKeys[hash]?.length ?? 0) > 0) return false;
+    return true;
+  }
+
+  #tokensOf(from: number, to: number): Uint32Array {
+    const { blockSize } = this.#keyClass.chain;
+    return this.#tokens.subarray(from * blockSize, to * blockSize);
+  }
+}
+
+/** Where the piece that begins at a block ends: pieces begin at the same blocks in every prompt, as the stretches do. */
+function pieceEnd(from: number): number {
+  return from + Math.min(from + FIRST_STRETCH, LONGEST_PIECE);
+}
