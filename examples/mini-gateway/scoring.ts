@@ -4,7 +4,7 @@
  */
 import type { Indexer, PodScores, ScoreRequest, TokenIds } from "kvblock";
 import type { WorkerPool } from "kvblock/pool";
-import { type ScoreInput, scoreInputFromOpenAI, truncateTokens } from "kvblock/tokenize";
+import { type ScoreInput, type Surroundings, scoreInputFromOpenAI, truncateTokens } from "kvblock/tokenize";
 import type { Pod } from "./pods.js";
 import type { Usage } from "./usage.js";
 
@@ -64,13 +64,10 @@ async function scoreBody(
 ): Promise<Scoring | null> {
   const input = scoreInputFromOpenAI(body);
   if (!input.readsPrefixCache) return null;
-  const { cacheSalt, truncation } = input;
-  const candidates = { model, pods: pods.map(({ name }) => name), cacheSalt };
+  const candidates = { model, pods: pods.map(({ name }) => name), cacheSalt: input.cacheSalt };
   const prompts = await tokenize(indexer, model, input, signal);
   const answers = await Promise.all(
-    prompts.map((tokens) =>
-      scorePrompt(indexer, pool, truncateTokens(tokens, truncation), candidates, signal),
-    ),
+    prompts.map((tokens) => scorePrompt(indexer, pool, tokens, candidates, signal)),
   );
   return sumOf(answers, pods);
 }
@@ -90,21 +87,37 @@ async function scorePrompt(
   return indexer.scoreKeys(await pool.hashPrompt(ids, plan, { signal }), request);
 }
 
+/** What the engine computes on: a truncated prompt is cut here as it is there. */
 async function tokenize(
   indexer: Indexer,
   model: string,
   input: ScoreInput,
   signal: AbortSignal,
 ): Promise<TokenIds[]> {
+  const { truncation } = input;
+  const options = { ...input.options, model, signal };
+  const around =
+    truncation && options.addSpecialTokens ? await surroundings(indexer, model, signal) : undefined;
   if (input.kind === "chat")
-    return [await indexer.tokenizeChat(input.messages, { ...input.options, model, signal })];
+    return [truncateTokens(await indexer.tokenizeChat(input.messages, options), truncation, around)];
   return Promise.all(
-    input.prompts.map((prompt) =>
+    input.prompts.map(async (prompt) =>
       typeof prompt === "string"
-        ? indexer.tokenizePrompt(prompt, { ...input.options, model, signal })
-        : prompt,
+        ? truncateTokens(await indexer.tokenizePrompt(prompt, options), truncation, around)
+        : truncateTokens(prompt, truncation),
     ),
   );
+}
+
+/** How many special tokens the model's tokenizer puts around a text, found by letting it. */
+async function surroundings(indexer: Indexer, model: string, signal: AbortSignal): Promise<Surroundings> {
+  const [whole, inner] = await Promise.all(
+    [true, false].map(async (addSpecialTokens) =>
+      Array.from(await indexer.tokenizePrompt("a", { addSpecialTokens, model, signal })),
+    ),
+  );
+  const before = Math.max(0, whole!.indexOf(inner![0]!));
+  return { before, after: whole!.length - inner!.length - before };
 }
 
 /** A completions body may hold several prompts; all of them go to one pod. */

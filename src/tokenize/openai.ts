@@ -46,6 +46,11 @@ export interface Truncation {
   readonly tokens: number;
   /** `left` keeps the last ones (vLLM's default), `right` the first. */
   readonly side: "left" | "right";
+  /**
+   * Whether special tokens around the prompt are cut like any other. vLLM does so where a request says
+   * `truncation_side: "left"`; where it says nothing, the Hugging Face tokenizer cuts on the left and keeps them.
+   */
+  readonly cutsSpecialTokens?: true;
 }
 
 type Body = Readonly<Record<string, unknown>>;
@@ -76,16 +81,19 @@ export interface Surroundings {
   readonly after: number;
 }
 
+const NONE: Surroundings = { before: 0, after: 0 };
+
 /**
- * The tokens that the engine keeps of a prompt: special tokens around it stay, and count. Token ids that a client sent are
- * cut as they are.
+ * The tokens that the engine keeps of a prompt: special tokens around it stay, and count, unless the truncation cuts them
+ * too. Token ids that a client sent are cut as they are.
  */
 export function truncateTokens(
   tokens: TokenIds,
   truncation: Truncation | undefined,
-  { before, after }: Surroundings = { before: 0, after: 0 },
+  surroundings: Surroundings = NONE,
 ): TokenIds {
   if (truncation === undefined || truncation.tokens >= tokens.length) return tokens;
+  const { before, after } = truncation.cutsSpecialTokens ? NONE : surroundings;
   const room = truncation.tokens - before - after;
   if (room < 0)
     throw new KvBlockError(
@@ -178,9 +186,10 @@ function readTruncation(body: Body): Truncation | undefined {
   if (!given(tokens) || tokens === -1) return undefined;
   if (!Number.isSafeInteger(tokens) || (tokens as number) < 0)
     throw wrong('"truncate_prompt_tokens"', "integer >= -1", tokens);
-  const side = text(body, "truncation_side") ?? "left";
+  const said = text(body, "truncation_side");
+  const side = said ?? "left";
   if (side !== "left" && side !== "right") throw wrong('"truncation_side"', '"left" or "right"', side);
-  return { tokens: tokens as number, side };
+  return { tokens: tokens as number, side, ...(said === "left" && { cutsSpecialTokens: true as const }) };
 }
 
 function readPrompts(prompt: unknown): readonly (string | TokenIds)[] {

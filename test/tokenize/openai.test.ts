@@ -50,6 +50,10 @@ describe("a completions body", () => {
   it.each([
     [{ truncate_prompt_tokens: 5 }, { tokens: 5, side: "left" }],
     [{ truncate_prompt_tokens: 0 }, { tokens: 0, side: "left" }],
+    [
+      { truncate_prompt_tokens: 5, truncation_side: "left" },
+      { tokens: 5, side: "left", cutsSpecialTokens: true },
+    ],
     [{ truncate_prompt_tokens: -1 }, undefined],
     [{ truncate_prompt_tokens: null }, undefined],
   ])("%j is truncation %j", (fields, truncation) => {

@@ -34,6 +34,11 @@ describe("a prompt with special tokens around it", () => {
     }
   });
 
+  it("is cut as it stands where the request says so", () => {
+    const truncation = { tokens: 2, side: "left", cutsSpecialTokens: true } as const;
+    expect([...truncateTokens([1, 2, 3, 4, 5], truncation, { before: 2, after: 1 })]).toEqual([4, 5]);
+  });
+
   it("has no room for fewer than those", () => {
     const act = (): unknown =>
       truncateTokens([1, 2, 3, 4, 5], { tokens: 2, side: "left" }, { before: 2, after: 1 });
