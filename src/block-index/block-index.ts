@@ -35,7 +35,7 @@ export class BlockIndex {
   readonly #dropped: ReturnType<typeof dropper>;
   readonly #onEvicted: BlockIndexOptions["onEvicted"];
   /** Bytes of all shards: now, and at their smallest. */
-  #shardBytes: number;
+  #shardBytes: number = this.#shards.reduce((sum, shard) => sum + shard.bytes, 0);
   readonly #emptyBytes: number;
   #reserved = 0;
   #shrinkAt = 0;
@@ -50,7 +50,6 @@ export class BlockIndex {
     this.slots = new Slots(this.memoryLimitBytes);
     this.#transitions = new Transitions(this.slots);
     this.#sweeper = new Sweeper(this.slots, this.#shards, this.#transitions);
-    this.#shardBytes = this.#shards.reduce((sum, shard) => sum + shard.bytes, 0);
     this.#emptyBytes = this.#shardBytes + this.#transitions.bytes;
     this.#dropped = dropper(this.slots, this.counts, this.#transitions, options.onDropped);
     this.#onEvicted = options.onEvicted;
@@ -157,7 +156,6 @@ export class BlockIndex {
 
   /**
    * Walk the holders of some blocks in order, as long as the sink wants.
-   *
    * @param firstBlock - the number that the sink is told for the first key
    * @param warm - whether the blocks met are dropped last at the memory limit
    * @param goesOn - the sink was told of the blocks before these by the last lookup, which came to their end
@@ -278,7 +276,6 @@ export class BlockIndex {
     const known = line.slots[role];
     if (known !== undefined) return known;
     this.#sweeper.sweepForSlot();
-    if (this.slots.isFull) this.#sweeper.sweepAll();
     const slot = this.slots.of(line, role);
     this.#shrinkTo(this.memoryLimitBytes);
     return slot;

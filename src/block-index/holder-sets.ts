@@ -43,9 +43,9 @@ export class HolderSets {
     return set === 0 ? 0 : this.#read(set, SIZE);
   }
 
-  /** Tells this set from another that has its number later. 0 of the empty one. */
+  /** Tells this set from another that has its number later. 0 of the empty one, and of one that is gone. */
   stampOf(set: number): number {
-    return set === 0 ? 0 : this.#read(set, STAMP);
+    return set === 0 || set >= this.#next ? 0 : this.#read(set, STAMP);
   }
 
   /** The array that the set's words are in, from {@link startOf} on. Not of the empty set. */
@@ -219,6 +219,16 @@ export class HolderSets {
     this.#pages.give(this.#read(set, ADDRESS));
     this.#write(set, STAMP, 0);
     this.#free.push(set);
+    if (this.#free.length === this.#next - 1 && this.#records.length > 1) this.#giveBack();
+  }
+
+  /** Nobody holds anything any more: give the records back, and what the tables have grown by. */
+  #giveBack(): void {
+    this.#records.length = 1;
+    this.#free.length = 0;
+    this.#next = 1;
+    for (let t = 0; t < TABLES; t++) this.#tables[t] = new Uint32Array(FIRST_TABLE);
+    this.#ownBytes = TABLES * FIRST_TABLE * 4 + RECORDS_PER_PAGE * RECORD * 4;
   }
 
   /** Free a place of a table; those behind it shift back, so that a probe ends at the first free place. */

@@ -36,14 +36,10 @@ export class Sweeper {
     }
   }
 
-  /** A slot is about to be opened. */
+  /** A slot is about to be opened. Where slots have run out, all that are dead are swept, which holds the event loop. */
   sweepForSlot(): void {
-    for (let sweeps = SWEEPS_PER_SLOT; sweeps > 0 && this.#slots.sweepNeeded; sweeps--) this.#sweepOne();
-  }
-
-  /** Sweep until no slot is dead. Holds the event loop: for when slots have run out. */
-  sweepAll(): void {
-    while (this.#slots.sweepNeeded) this.#sweepOne();
+    let sweeps = this.#slots.isFull ? Number.POSITIVE_INFINITY : SWEEPS_PER_SLOT;
+    for (; sweeps > 0 && this.#slots.sweepNeeded; sweeps--) this.#sweepOne();
   }
 
   /** Sweep one shard, out of its turn. */

@@ -213,6 +213,24 @@ describe("the block index", () => {
     expect(index.counts.dropped).toBeGreaterThan(0);
   });
 
+  it("gives back for others what it has grown by, also where hardly two blocks had the same holders", () => {
+    const index = new BlockIndex({ memoryLimitBytes: MIN_MEMORY_LIMIT_BYTES });
+    const empty = index.usedBytes;
+    const keys = randomKeys(10_000, 13);
+    const random = seeded(14);
+    const lines = Array.from({ length: 20 }, (_, i) => index.openLine(i + 1, GPU, 0));
+    for (const line of lines)
+      for (let block = 0; block < 10_000; block++)
+        if (random() < 0.5) index.add(line, keys, block, block + 1);
+    for (const line of lines) index.clear(line);
+    expect(index.reserve(0.66 * index.memoryLimitBytes)).toBe(true);
+    index.reserve(-0.66 * index.memoryLimitBytes);
+    // A page of each small size of set is kept.
+    expect(index.usedBytes).toBeLessThan(empty + 100_000);
+    index.add(lines[0]!, keys);
+    expect(index.holds(lines[0]!, keys[0]!, keys[1]!)).toBe(true);
+  });
+
   it("counts what others reserve towards the limit", () => {
     const index = new BlockIndex({ memoryLimitBytes: 2 * 2 ** 20 });
     expect(index.reserve(2 * 2 ** 20)).toBe(false);
