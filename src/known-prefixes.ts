@@ -27,7 +27,7 @@ export const LONGEST_PIECE = 64;
 /** Words of a piece: its keys, and the digest of its last block. */
 const KEY_WORDS = 2 * LONGEST_PIECE;
 const PIECE_WORDS = KEY_WORDS + 8;
-/** Pieces are kept in pages of so many: memory of its own for each took as long as its fingerprint. */
+/** Pieces are kept in pages of so many: with arrays of its own, one takes 1,100 bytes (measured, Node 20). */
 const PAGE = 64;
 /** With a piece's fingerprint and its place in the map, which take 140 bytes (measured, Node 20). */
 const PAGE_BYTES = PAGE * (4 * PIECE_WORDS + 160);
