@@ -35,7 +35,7 @@ try {
   const entries = entriesOf(root);
   const missing = entries.filter((entry) => !existsSync(entry.types));
   const reports = missing.length > 0 ? [] : entries.map((entry) => extractReport(root, entry, work));
-  if (update) write(reports);
+  if (update && missing.length === 0) write(reports);
   const problems = [
     ...missing.map((entry) => `${entry.types} is missing: run npm run build first`),
     ...reports.flatMap((report) => [...compare(report), ...refusals(report)]),
