@@ -78,10 +78,6 @@ export class OwnKeyWriter {
     const { evictions } = index.counts;
     // Known blocks are taken from the index in runs, as long as no other stands between them.
     let from = 0;
-    const flush = (to: number): void => {
-      if (from < to) publisher.residency.evict(line, own, remainingCopies, from, to);
-      from = to + 1;
-    };
     for (let block = 0; block < blocks; block++) {
       const hi = blockKeys[2 * block]!;
       const lo = blockKeys[2 * block + 1]!;
@@ -90,7 +86,7 @@ export class OwnKeyWriter {
       own[2 * block + 1] = handles.ownLo;
       // A handle outlives its block: what is removed may be a later copy that is still parked.
       if (parked.size > 0) {
-        flush(block);
+        if (from < block) publisher.residency.evict(line, own, remainingCopies, from, block);
         from = block;
         if (!(known && index.holds(line, own[2 * block]!, own[2 * block + 1]!)) && parked.removed(hi, lo)) {
           from = block + 1;
@@ -98,11 +94,12 @@ export class OwnKeyWriter {
         }
       }
       if (known) continue;
-      flush(block);
+      if (from < block) publisher.residency.evict(line, own, remainingCopies, from, block);
+      from = block + 1;
       index.counts.unknownRemovals++;
       onSkip("unknown-handle", publisher);
     }
-    flush(blocks);
+    if (from < blocks) publisher.residency.evict(line, own, remainingCopies, from, blocks);
     this.#forget(publisher, blockKeys, own, index.counts.evictions - evictions === blocks);
     this.#giveBack(own);
   }

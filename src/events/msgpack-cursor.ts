@@ -16,8 +16,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Bytes of a string or byte string that are looked at: no name, key or digest of an engine is longer. */
 const MAX_TEXT = 65_536;
 
-/** Of those who keep what they read. */
-const forGood = new WordPool();
+const forGood = new WordPool(); // of those who keep what they read
 
 export class MsgpackCursor {
   /** Offset of the next byte. */
@@ -34,8 +33,9 @@ export class MsgpackCursor {
   constructor(payload: Uint8Array, stepBytes: number = Number.POSITIVE_INFINITY, words: WordPool = forGood) {
     this.stepBytes = this.pauseAt = stepBytes;
     this.words = words;
-    // A plain view: a Buffer's own `slice` would alias, and mixed classes would slow the loops.
-    this.#bytes = new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
+    // Plain: a Buffer's own `slice` would alias, and mixed classes would slow the loops.
+    const isPlain = payload.constructor === Uint8Array;
+    this.#bytes = isPlain ? payload : new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
     this.#view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
     this.#end = payload.byteLength;
   }
