@@ -23,10 +23,10 @@ export interface Recording extends AsyncIterable<KvFrame> {
   readonly truncatedBytes: number;
 }
 
-const CHUNK_BYTES = 64 * 1024;
+const CHUNK_BYTES = 256 * 1024;
 
 /**
- * Read a recording, a record at a time. Memory: one record and a chunk of 64 KiB, whatever the file says of lengths.
+ * Read a recording, a record at a time. Memory: one record and a chunk of 256 KiB, whatever the file says of lengths.
  *
  * Iterating throws KvBlockError `ERR_KVBLOCK_RECORDING` if the file cannot be read, is no recording, has another
  * version or is damaged before its end.
@@ -50,12 +50,15 @@ class FileRecording implements Recording {
     });
     try {
       const source = new ByteSource(file, this.#path);
-      checkHeader(await source.take(HEADER_BYTES));
+      await source.fill(HEADER_BYTES);
+      checkHeader(source.take(HEADER_BYTES));
       for (;;) {
         const offset = source.offset;
-        const head = await source.take(LENGTH_BYTES);
+        if (source.held < LENGTH_BYTES) await source.fill(LENGTH_BYTES);
+        const head = source.take(LENGTH_BYTES);
         const length = head.length < LENGTH_BYTES ? 0 : decodeLength(head, offset);
-        const body = await source.take(length);
+        if (source.held < length) await source.fill(length);
+        const body = source.take(length);
         if (head.length < LENGTH_BYTES || body.length < length) {
           // A header cut short leaves no records: then `offset` is all there is.
           this.truncatedBytes = offset < HEADER_BYTES ? offset : source.offset - offset;
@@ -69,46 +72,51 @@ class FileRecording implements Recording {
   }
 }
 
-/** A file's bytes, in runs of asked lengths. */
+/** A file's bytes, in runs of asked lengths: waits for the file only where a run is not at hand. */
 class ByteSource {
   /** Bytes taken so far. */
   offset = 0;
   readonly #file: FileHandle;
   readonly #path: string;
-  #chunk: Uint8Array = new Uint8Array(0);
+  /** Read, and not taken yet. */
+  #held: Uint8Array = new Uint8Array(0);
 
   constructor(file: FileHandle, path: string) {
     this.#file = file;
     this.#path = path;
   }
 
-  /** The next `length` bytes, of their own memory; fewer at the file's end. */
-  async take(length: number): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    let missing = length;
-    // Only what was read is kept, so a length that lies costs nothing.
-    while (missing > 0 && (this.#chunk.length > 0 || (await this.#fill()))) {
-      parts.push(this.#chunk.subarray(0, missing));
-      missing -= parts.at(-1)!.length;
-      this.#chunk = this.#chunk.subarray(parts.at(-1)!.length);
-    }
-    const bytes = new Uint8Array(length - missing);
-    let at = 0;
-    for (const part of parts) {
-      bytes.set(part, at);
-      at += part.length;
-    }
-    this.offset += bytes.length;
-    return bytes;
+  /** Bytes at hand. */
+  get held(): number {
+    return this.#held.length;
   }
 
-  /** Read the next chunk; false at the file's end. */
-  async #fill(): Promise<boolean> {
-    const chunk = new Uint8Array(CHUNK_BYTES);
-    const { bytesRead } = await this.#file.read(chunk).catch((cause: unknown) => {
-      throw recordingError(`cannot read ${this.#path}`, cause);
-    });
-    this.#chunk = chunk.subarray(0, bytesRead);
-    return bytesRead > 0;
+  /** Read until `length` bytes are at hand, or the file's end. Keeps what was read only: a length that lies costs nothing. */
+  async fill(length: number): Promise<void> {
+    const parts = [this.#held];
+    let held = this.#held.length;
+    while (held < length) {
+      const chunk = new Uint8Array(CHUNK_BYTES);
+      const { bytesRead } = await this.#file.read(chunk).catch((cause: unknown) => {
+        throw recordingError(`cannot read ${this.#path}`, cause);
+      });
+      if (bytesRead === 0) break;
+      parts.push(chunk.subarray(0, bytesRead));
+      held += bytesRead;
+    }
+    this.#held = new Uint8Array(held);
+    let at = 0;
+    for (const part of parts) {
+      this.#held.set(part, at);
+      at += part.length;
+    }
+  }
+
+  /** The next `length` bytes, of their own memory; fewer if fewer are at hand. */
+  take(length: number): Uint8Array {
+    const bytes = this.#held.slice(0, length);
+    this.#held = this.#held.subarray(bytes.length);
+    this.offset += bytes.length;
+    return bytes;
   }
 }
