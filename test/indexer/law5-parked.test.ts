@@ -124,4 +124,31 @@ describe("unknown handles in tokens mode", () => {
     expect({ blocks, byTier }).toEqual({ blocks: 2, byTier: { cpu: 2 } });
     expect(indexer.stats().skips).toEqual({ "unknown-handle": 1 });
   });
+
+  it("a removed block's handle is known to its children for 2,048 more removals, and then forgotten", async () => {
+    expect([await parkedAfter(2000), await parkedAfter(2100)]).toEqual([0, 1]);
+  });
 });
+
+/**
+ * How many stores wait for their parent when that was removed before so many other blocks were. Far more blocks are held
+ * meanwhile than handles are freed, so that nothing else ages these.
+ */
+async function parkedAfter(removals: number): Promise<number> {
+  const { indexer } = await indexerOf(options);
+  let seq = 0;
+  const apply = (...events: unknown[]): void => indexer.apply(frame(events, { seq: seq++ }));
+  const hashes = (from: number, count: number): bigint[] =>
+    Array.from({ length: count }, (_, i) => BigInt(from + i));
+  const roots = (from: number, count: number): unknown[] =>
+    hashes(from, count).map((hash) => {
+      const tokens = one.tokens.slice(0, one.blockSize - 1).concat(Number(hash));
+      return stored({ hashes: [hash], tokens, blockSize: one.blockSize });
+    });
+  apply(...roots(1, 4096));
+  apply(stored(one, 0, 1), removed([one.hashes[0]!]));
+  for (let done = 0; done < removals; done += 100)
+    apply(...roots(10_000 + done, 100), removed(hashes(10_000 + done, 100)));
+  apply(stored(one, 1, 2));
+  return indexer.pods()[0]!.parkedStores;
+}

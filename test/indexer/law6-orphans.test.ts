@@ -236,6 +236,20 @@ describe("an adoption that turns out wrong", () => {
     apply(stored(sibling, 4, 6));
     expect(blocksOf(indexer, siblingPrompt)).toBe(6);
   });
+
+  it("takes every copy with it that was placed under the handle, in slower tiers too", async () => {
+    const { indexer, apply } = await lateJoiner();
+    blocksOf(indexer, prompt);
+    apply(stored(other, 4, 6));
+    const offloaded = { token_ids: [], block_size: 0, parent_block_hash: null, medium: "CPU" };
+    apply(stored(other, 3, 4, offloaded), stored(other, 3, 4, offloaded));
+    expect(blocksOf(indexer, prompt)).toBe(6);
+    const siblingPrompt = [...sibling.tokens, 1];
+    blocksOf(indexer, siblingPrompt);
+    apply(stored(sibling, 4, 6));
+    expect([blocksOf(indexer, prompt), blocksOf(indexer, siblingPrompt)]).toEqual([0, 0]);
+    expect(indexer.pods()[0]!.blocks["cpu"]).toBe(0);
+  });
 });
 
 describe("what is remembered of prompts", () => {
