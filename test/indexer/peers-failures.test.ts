@@ -24,7 +24,7 @@ describe("failures of the field", () => {
     expect(indexer.scoreTokens(prompt, { model: "base" }).toJSON()).toEqual({ whole: 6, holey: 2 });
   });
 
-  it("TensorRT-LLM#14882, llm-d-router#1157, dynamo#9376: another block size matched nothing, in silence", async () => {
+  it("TensorRT-LLM#14882, llm-d-router#1157, #1323, dynamo#9376: another block size matched nothing, in silence", async () => {
     const { indexer, codes } = await indexerOf({ hash, blockSize: 64 });
     indexer.apply(frame([stored(one)]));
     expect(codes()).toEqual(["block-size-mismatch"]);
@@ -54,7 +54,7 @@ describe("failures of the field", () => {
     expect(blocksOf(indexer, prompt)).toBe(6);
   });
 
-  it("llm-d-kv-cache#372, dynamo#1056: after a router restart an unknown parent lost the chain; others re-rooted it", async () => {
+  it("llm-d-kv-cache#372, #663, dynamo#1056, #14314: after a router restart an unknown parent lost the chain; others re-rooted it", async () => {
     for (const mode of ["exact", "tokens"] as const) {
       const { indexer } = await indexerOf({ hash: mode === "exact" ? hash : { mode } });
       indexer.apply(frame([stored(one, 3, 6)], { seq: 40 }));
@@ -96,7 +96,7 @@ describe("failures of the field", () => {
     expect(removals).toBeGreaterThan(5);
   });
 
-  it("llm-d-kv-cache#593, aibrix#2287: AllBlocksCleared was ignored", async () => {
+  it("llm-d-kv-cache#593, #626, aibrix#2287: AllBlocksCleared was ignored", async () => {
     const { indexer } = await indexerOf({ hash });
     indexer.apply(frame([stored(one)]));
     indexer.apply(frame([cleared], { seq: 1 }));
@@ -115,7 +115,7 @@ describe("failures of the field", () => {
     }
   });
 
-  it("llm-d-router#1494: cache_salt was ignored: hits across tenants", async () => {
+  it("llm-d-router#1494, #1389: cache_salt was ignored: hits across tenants", async () => {
     const salted = chain("sha256_cbor/bs16/seed=0/salt_first_block_only");
     const extra_keys = salted.hashes.map((_, block) => (block === 0 ? ["tenant-A"] : null));
     for (const mode of ["exact", "tokens"] as const) {
@@ -129,7 +129,7 @@ describe("failures of the field", () => {
     }
   });
 
-  it("llm-d-router#2306, kv-cache#357: data-parallel ranks collapsed into one pod", async () => {
+  it("llm-d-router#2306, kv-cache#357, #370: data-parallel ranks collapsed into one pod", async () => {
     const { indexer } = await indexerOf({ hash });
     indexer.apply(frame([stored(one, 0, 3)], { rank: 0 }));
     indexer.apply(frame([stored(one, 3, 6)], { rank: 1 }));
@@ -139,7 +139,16 @@ describe("failures of the field", () => {
     expect(indexer.pods()).toHaveLength(2);
   });
 
-  it("llm-d-router#1061: a tier-weighted score was used as a token count", async () => {
+  it("llm-d-router#2936: what one rank evicted was forgotten of the other too", async () => {
+    for (const mode of ["exact", "tokens"] as const) {
+      const { indexer } = await indexerOf({ hash: mode === "exact" ? hash : { mode } });
+      for (const rank of [0, 1]) indexer.apply(frame([stored(one)], { rank }));
+      indexer.apply(frame([removed(one.hashes.slice(2))], { rank: 1, seq: 1 }));
+      expect([0, 1].map((rank) => blocksOf(indexer, prompt, "pod-a", { rank }))).toEqual([6, 2]);
+    }
+  });
+
+  it("llm-d-router#1061, #2091: a tier-weighted score was used as a token count", async () => {
     const { indexer } = await indexerOf({ hash });
     indexer.apply(frame([stored(one, 0, 6, { medium: "CPU" })]));
     indexer.apply(frame([stored(one, 0, 1), removed([one.hashes[0]!])], { seq: 1 }));
@@ -155,7 +164,7 @@ describe("failures of the field", () => {
     expect(told).toMatchObject([{ code: "pods-unknown", evidence: { known: ["10.0.0.1"] } }]);
   });
 
-  it("dynamo#4429, llm-d-router#1158: memory grew without bound", async () => {
+  it("dynamo#4429, #10774, llm-d-router#1158, #2877: memory grew without bound", async () => {
     const { indexer } = await indexerOf({ hash, memoryLimitBytes: 2 ** 20 });
     for (let seq = 0; seq < 200; seq++) {
       const hashes = Array.from({ length: 500 }, (_, i) => BigInt(seq * 500 + i) * 2_654_435_761n);
