@@ -72,8 +72,12 @@ export interface Indexer extends AsyncDisposable {
    * @throws TypeError, RangeError for the arguments; KvBlockError `ERR_KVBLOCK_CLOSED`
    */
   explain(tokens: TokenIds, request: ScoreRequest): Explanation;
-  /** {@link scoreTokens} of a prompt, tokenized as the engine's completions endpoint does. */
-  scorePrompt(prompt: string, request: ScoreRequest & EncodeOptions): Promise<PodScores>;
+  /**
+   * {@link scoreTokens} of a prompt: a text, tokenized as the engine's completions endpoint does, or token ids. With a pool
+   * a long one holds the event loop no longer than a short one: it is tokenized and hashed in a thread, and looked up in
+   * slices of two milliseconds.
+   */
+  scorePrompt(prompt: string | TokenIds, request: ScoreRequest & EncodeOptions): Promise<PodScores>;
   /** {@link scoreTokens} of a chat, rendered by the model's template and tokenized as the engine's chat endpoint does. */
   scoreChat(messages: readonly ChatMessage[], request: ScoreRequest & ChatOptions): Promise<PodScores>;
   /** @throws KvBlockError `ERR_KVBLOCK_TOKENIZE` if the model has no tokenizer or it fails */

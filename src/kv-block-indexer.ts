@@ -15,13 +15,14 @@ import { KnownPrefixes } from "./known-prefixes.js";
 import { LookupWatch } from "./lookup-watch.js";
 import { Models } from "./models.js";
 import { DEFAULT_MAX_FRAME_BYTES, type IndexerOptions, withDefaultWeights } from "./options.js";
+import { PromptScoring } from "./prompt-scoring.js";
 import { PromptWalk } from "./prompt-walk.js";
 import { Publishers } from "./publishers.js";
 import { ReadPath } from "./read-path.js";
 import { RecentRemovals } from "./recent-removals.js";
 import { ReplayFeeds } from "./replay-feeds.js";
 import { type IndexerReport, Reporter } from "./report.js";
-import { checkHashed, checkTokens, SCORE_OPTIONS, uniquePods } from "./score-arguments.js";
+import { checkHashed, checkTokens, SCORE_OPTIONS } from "./score-arguments.js";
 import type { SubscribeOptions, Subscription } from "./subscription.js";
 import { Subscriptions } from "./subscriptions.js";
 import { CHAT_OPTIONS, ENCODE_OPTIONS, Tokenizers } from "./tokenizers.js";
@@ -41,8 +42,6 @@ import type {
 import { memoryLimit } from "./write-findings.js";
 import { WritePath } from "./write-path.js";
 
-/** Tokens of a prompt that is sooner hashed here: below, the way to a thread and back costs as much. */
-const HASHED_IN_POOL = 16_384;
 const stopwatch = (): number => performance.now();
 
 export class KvBlockIndexer implements Indexer {
@@ -51,6 +50,7 @@ export class KvBlockIndexer implements Indexer {
   readonly #diagnostics: Diagnostics;
   readonly #writePath: WritePath;
   readonly #readPath: ReadPath;
+  readonly #prompts: PromptScoring;
   readonly #watch: LookupWatch;
   readonly #tokenizers: Tokenizers;
   readonly #explainer: Explainer;
@@ -127,6 +127,7 @@ export class KvBlockIndexer implements Indexer {
       onUnproved: (publisher, found) => writePath.identity.exact.answered(publisher, found),
       onAnswer: (query, isMatch) => watch.answered(query, isMatch),
     });
+    this.#prompts = new PromptScoring(this.#readPath, options.pool, stopwatch);
     this.#tokenizers = new Tokenizers(options.tokenizers, models, diagnostics);
     this.#explainer = new Explainer({ index, tiers, models, publishers, removals, walk });
     this.#reporter = new Reporter({
@@ -181,12 +182,16 @@ export class KvBlockIndexer implements Indexer {
     return this.#readPath.score(tokens, request);
   }
 
-  async scorePrompt(prompt: string, request: ScoreRequest & EncodeOptions): Promise<PodScores> {
+  async scorePrompt(prompt: string | TokenIds, request: ScoreRequest & EncodeOptions): Promise<PodScores> {
     this.#checkOpen();
     checkOptions("request", request, [...SCORE_OPTIONS, ...ENCODE_OPTIONS]);
     const { addSpecialTokens, signal, ...score } = request;
-    const tokens = await this.tokenizePrompt(prompt, { model: request.model, addSpecialTokens, signal });
-    return this.#scoreElsewhere(tokens, score, signal);
+    const isTokens = Array.isArray(prompt) || prompt instanceof Uint32Array;
+    const { model } = request;
+    const tokens = isTokens
+      ? checkTokens(prompt)
+      : await this.tokenizePrompt(prompt as string, { model, addSpecialTokens, signal });
+    return this.#score(tokens, score, signal);
   }
 
   async scoreChat(messages: readonly ChatMessage[], request: ScoreRequest & ChatOptions): Promise<PodScores> {
@@ -194,7 +199,14 @@ export class KvBlockIndexer implements Indexer {
     checkOptions("request", request, [...SCORE_OPTIONS, ...CHAT_OPTIONS]);
     const { model, pods, loraName, cacheSalt, multimodal, ...chat } = request;
     const tokens = await this.tokenizeChat(messages, { model, ...chat });
-    return this.#scoreElsewhere(tokens, { model, pods, loraName, cacheSalt, multimodal }, chat.signal);
+    return this.#score(tokens, { model, pods, loraName, cacheSalt, multimodal }, chat.signal);
+  }
+
+  async #score(tokens: TokenIds, request: ScoreRequest, signal: AbortSignal | undefined): Promise<PodScores> {
+    this.#checkOpen();
+    const scores = await this.#prompts.score(tokens, request, signal);
+    this.#checkOpen();
+    return scores;
   }
 
   hashPlan(promptTokens: number, request: ScoreRequest): HashPlan {
@@ -206,20 +218,6 @@ export class KvBlockIndexer implements Indexer {
     this.#checkOpen();
     checkHashed(prompt);
     return this.#readPath.score(prompt.tokens, request, prompt);
-  }
-
-  /** Long prompts are hashed in the pool, if there is one. */
-  async #scoreElsewhere(
-    tokens: TokenIds,
-    { pods, ...rest }: ScoreRequest,
-    signal: AbortSignal | undefined,
-  ): Promise<PodScores> {
-    // Read twice, and an iterable may be read once.
-    const request = { ...rest, pods: pods === undefined ? undefined : uniquePods(pods) };
-    if (this.#pool === undefined || tokens.length < HASHED_IN_POOL) return this.scoreTokens(tokens, request);
-    const plan = this.hashPlan(tokens.length, request);
-    if (plan.lists.length === 0) return this.scoreTokens(tokens, request);
-    return this.scoreKeys(await this.#pool.hashPrompt(checkTokens(tokens), plan, { signal }), request);
   }
 
   tokenizePrompt(prompt: string, request: { model: string } & EncodeOptions): Promise<TokenIds> {

@@ -15,7 +15,11 @@ import { PromptChain } from "./prompt-chain.js";
 import type { Query } from "./query.js";
 import { canTell, erasOf, type KeyedRequest, queryKeys } from "./query-keys.js";
 import { type Candidate, type Match, type Matches, PrefixScorer } from "./score/index.js";
+import type { Turns } from "./turns.js";
 import type { ExtraKeysEra } from "./types.js";
+
+/** Blocks that are looked up between two looks at the clock: with 1,000 pods under different holders each, 2 ms. */
+const AT_A_TIME = 32;
 
 export interface PromptWalkOptions {
   readonly index: BlockIndex;
@@ -99,6 +103,51 @@ export class PromptWalk {
       for (const era of erasOf(keyClass, query)) {
         const ready = hashed.find((list) => list.name === keyClass.name && list.era === era);
         found.add(this.#walk(tokens, query, keyClass, era, peers, warm, ready?.keys), era, peers);
+      }
+    }
+    return found;
+  }
+
+  /**
+   * {@link match} in slices of the event loop's turns: the blocks of a long prompt that many pods hold take tens of
+   * milliseconds. What changes meanwhile counts from where the walk has come to, as if it had been asked a little later.
+   * @returns undefined if what the candidates' blocks are keyed or counted by changed meanwhile: to be asked again
+   */
+  async matchInTurns(
+    tokens: Uint32Array,
+    query: Query,
+    hashed: HashedPrompt["lists"],
+    turns: Turns,
+  ): Promise<PromptMatches | undefined> {
+    const { index, tiers, tierWeights } = this.#options;
+    // Others are looked up in between.
+    const scorer = new PrefixScorer(index.slots);
+    const weights = weightsOf(tiers, tierWeights);
+    const classes = query.candidates.map(({ keyClass }) => keyClass);
+    const isSame = (): boolean =>
+      tiers.names.length === weights.length &&
+      query.candidates.every(({ keyClass, removed }, i) => keyClass === classes[i] && !removed);
+    const found = new PromptMatches(query.candidates.length);
+    for (const [keyClass, peers] of byKeyClass(query)) {
+      for (const era of erasOf(keyClass, query)) {
+        const keys = hashed.find((list) => list.name === keyClass.name && list.era === era)?.keys;
+        if (keys === undefined) {
+          found.add(this.#walk(tokens, query, keyClass, era, peers, true, undefined), era, peers);
+          continue;
+        }
+        const matches = scorer.begin(this.#candidatesOf(query, peers), weights);
+        let goesOn = false;
+        for (let block = 0; 2 * block < keys.length; block += AT_A_TIME) {
+          if (!turns.hasTime) {
+            await turns.next();
+            if (!isSame()) return undefined;
+            goesOn = false;
+          }
+          const some = keys.subarray(2 * block, 2 * (block + AT_A_TIME));
+          if (!index.lookup(some, scorer, block, true, goesOn)) break;
+          goesOn = true;
+        }
+        found.add(matches, era, peers);
       }
     }
     return found;

@@ -9,13 +9,14 @@ import { checkInteger, checkName, checkOptions, rangeMistake } from "./errors.js
 import type { HashedPrompt, HashPlan } from "./hash-plan.js";
 import { LatencyHistogram } from "./metrics.js";
 import type { Models } from "./models.js";
-import { type PromptWalk, weightsOf } from "./prompt-walk.js";
+import { type PromptMatches, type PromptWalk, weightsOf } from "./prompt-walk.js";
 import type { Publisher } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
 import { type Query, resolveQuery } from "./query.js";
 import { isAlike } from "./query-keys.js";
 import { podScores } from "./score/index.js";
 import { checkTokens } from "./score-arguments.js";
+import type { Turns } from "./turns.js";
 import type { PodScore, PodScores, ScoreRequest, TokenIds, Usage } from "./types.js";
 
 export interface ReadPathOptions {
@@ -66,13 +67,41 @@ export class ReadPath {
   score(tokens: TokenIds, request: ScoreRequest, hashed?: HashedPrompt): PodScores {
     const started = this.#options.stopwatch();
     const ids = checkTokens(tokens);
-    const { models, publishers, walk } = this.#options;
-    const query = resolveQuery(request, ids.length, models, publishers);
+    const query = this.#ask(ids, request, hashed);
+    return this.#answer(ids, query, this.#options.walk.match(ids, query, true, hashed?.lists), started);
+  }
+
+  /** {@link score} in slices, for a prompt that is long. @throws the signal's reason too */
+  async scoreInTurns(
+    hashed: HashedPrompt,
+    request: ScoreRequest,
+    turns: Turns,
+    signal: AbortSignal | undefined,
+  ): Promise<PodScores> {
+    const started = this.#options.stopwatch();
+    const { tokens, lists } = hashed;
+    const asked = this.#ask(tokens, request, hashed);
+    // Pods that are heard of meanwhile are none of its candidates.
+    const query = { ...asked, candidates: [...asked.candidates] };
+    const matches = await this.#options.walk.matchInTurns(tokens, query, lists, turns);
+    signal?.throwIfAborted();
+    // Rare enough to be held up by.
+    return matches === undefined
+      ? this.score(tokens, request, hashed)
+      : this.#answer(tokens, query, matches, started);
+  }
+
+  #ask(tokens: Uint32Array, request: ScoreRequest, hashed: HashedPrompt | undefined): Query {
+    const { models, publishers, onPrompt } = this.#options;
+    const query = resolveQuery(request, tokens.length, models, publishers);
     if (hashed !== undefined && !isAlike(hashed.request, query))
       throw rangeMistake("request", "the adapter, salt and items that the prompt was hashed with", request);
-    this.#options.onPrompt(query, ids);
+    onPrompt(query, tokens);
+    return query;
+  }
+
+  #answer(tokens: Uint32Array, query: Query, matches: PromptMatches, started: number): PodScores {
     const { candidates } = query;
-    const matches = walk.match(ids, query, true, hashed?.lists);
     let isMatch = false;
     this.lookups++;
     for (let i = 0; i < candidates.length; i++) {
@@ -80,15 +109,15 @@ export class ReadPath {
       if (publisher.settings.drafting) matches.dropLast(i);
       const isHit = matches.blocks(i) > 0;
       isMatch ||= isHit;
-      if (publisher.mode !== "exact" || publisher.verified || ids.length <= publisher.blockSize) continue;
+      if (publisher.mode !== "exact" || publisher.verified || tokens.length <= publisher.blockSize) continue;
       this.#options.onUnproved(publisher, isHit);
     }
     this.#options.onAnswer(query, isMatch);
     const { tiers, tierWeights, clock } = this.#options;
     const worth = { names: tiers.names, weights: weightsOf(tiers, tierWeights) };
     const scores = new CandidateScores(query, matches, worth, clock());
-    const answer = podScores(query.model, ids.length, scores, (usage, predicted) =>
-      this.#observe(query.model, ids.length, usage, predicted),
+    const answer = podScores(query.model, tokens.length, scores, (usage, predicted) =>
+      this.#observe(query.model, tokens.length, usage, predicted),
     );
     this.hits += answer.best?.blocks ?? 0;
     this.latency.observe((this.#options.stopwatch() - started) / 1000);

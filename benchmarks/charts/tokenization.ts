@@ -1,5 +1,5 @@
 /** Tables and series of what tokenizing costs the host: the event loop, and the gateway under load. */
-import type { Figure } from "../run/figures.js";
+import type { Conditions, Figure } from "../run/figures.js";
 import { show } from "../run/figures.js";
 import { type Picker, table, valuesOf } from "./figures.js";
 import { tick } from "./svg.js";
@@ -11,23 +11,38 @@ export function eventLoop({ all, cell, p99 }: Picker): string {
   const many = all(LOOP, "event loop, 100 prompts");
   const one = all(LOOP, "event loop, one prompt");
   const lengths = valuesOf<number>(one, "tokens").filter((tokens) => tokens > 0);
-  const median = (how: string, tokens: number, as: string): string =>
-    `${cell(LOOP, "event loop, one prompt", { how, tokens, as })} / ${p99(LOOP, "event loop, one prompt", { how, tokens, as })}`;
+  const most = lengths.at(-1)!;
+  const both = (name: string, by: Conditions): string => `${cell(LOOP, name, by)} / ${p99(LOOP, name, by)}`;
+  const told = (how: string, tokens: number, as: string): string => {
+    const by = { how, tokens, as };
+    const own = "event loop, processor time";
+    const isKnown = all(LOOP, own, by).length > 0;
+    return `${both("event loop, one prompt", by)}${isKnown ? ` (${both(own, by)})` : ""}`;
+  };
+  const isHeld = one.some(({ by }) => by["as"] === "held");
   return table(
     [
       "held, ms",
       "100 prompts of 8K: p50 / p99",
       ...lengths.map((tokens) => `one of ${tick(tokens / 1024)}K: longest, median / worst`),
-      `chat of ${tick(lengths.at(-1)! / 1024)}K`,
+      `chat of ${tick(most / 1024)}K`,
+      ...(isHeld ? [`${tick(most / 1024)}K that 64 pods hold`] : []),
     ],
     [
       ...valuesOf<string>(many, "how").map((how) => [
         how,
-        `${cell(LOOP, "event loop, 100 prompts", { how })} / ${p99(LOOP, "event loop, 100 prompts", { how })}`,
-        ...lengths.map((tokens) => median(how, tokens, "text")),
-        median(how, lengths.at(-1)!, "chat"),
+        both("event loop, 100 prompts", { how }),
+        ...lengths.map((tokens) => told(how, tokens, "text")),
+        told(how, most, "chat"),
+        ...(isHeld ? [told(how, most, "held")] : []),
       ]),
-      ["nothing (the timer alone)", "–", median("no prompt", 0, "text"), ...lengths.map(() => "–")],
+      [
+        "nothing (the timer alone)",
+        "–",
+        told("no prompt", 0, "text"),
+        ...lengths.map(() => "–"),
+        ...(isHeld ? ["–"] : []),
+      ],
     ],
   );
 }

@@ -203,7 +203,7 @@ export class Gateway {
     try {
       const limitMs = this.#config.scoreTimeoutMs;
       const request = { body, model: model.target, pods, limitMs };
-      if (this.#config.scoring) scoring = await score(this.indexer, this.#pool, request);
+      if (this.#config.scoring) scoring = await score(this.indexer, request);
       if (scoring !== null) this.#log("INFO", "Got pod scores", { ...who, scores: scoring.scores });
     } catch (error) {
       failed = true;

@@ -2,8 +2,7 @@
  * A request body → how much of its prompt each pod has.
  * @module
  */
-import type { Indexer, PodScores, ScoreRequest, TokenIds } from "kvblock";
-import type { WorkerPool } from "kvblock/pool";
+import type { Indexer, PodScores, TokenIds } from "kvblock";
 import { type ScoreInput, type Surroundings, scoreInputFromOpenAI, truncateTokens } from "kvblock/tokenize";
 import type { Pod } from "./pods.js";
 import type { Usage } from "./usage.js";
@@ -27,9 +26,6 @@ export const NOTHING_KNOWN: Scoring = {
   observe: () => {},
 };
 
-/** Tokens of a prompt that is sooner hashed here. */
-const HASHED_IN_POOL = 16_384;
-
 export interface ScoringRequest {
   /** The body, as it will be sent. */
   readonly body: Uint8Array;
@@ -44,21 +40,16 @@ export interface ScoringRequest {
  *
  * @throws whatever keeps the prompt from being scored, or a TimeoutError; the request can be routed all the same
  */
-export async function score(
-  indexer: Indexer,
-  pool: WorkerPool,
-  request: ScoringRequest,
-): Promise<Scoring | null> {
+export async function score(indexer: Indexer, request: ScoringRequest): Promise<Scoring | null> {
   const signal = AbortSignal.timeout(request.limitMs);
   const late = new Promise<never>((_, reject) =>
     signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
   );
-  return Promise.race([scoreBody(indexer, pool, request, signal), late]);
+  return Promise.race([scoreBody(indexer, request, signal), late]);
 }
 
 async function scoreBody(
   indexer: Indexer,
-  pool: WorkerPool,
   { body, model, pods }: ScoringRequest,
   signal: AbortSignal,
 ): Promise<Scoring | null> {
@@ -67,24 +58,9 @@ async function scoreBody(
   const candidates = { model, pods: pods.map(({ name }) => name), cacheSalt: input.cacheSalt };
   const prompts = await tokenize(indexer, model, input, signal);
   const answers = await Promise.all(
-    prompts.map((tokens) => scorePrompt(indexer, pool, tokens, candidates, signal)),
+    prompts.map((tokens) => indexer.scorePrompt(tokens, { ...candidates, signal })),
   );
   return sumOf(answers, pods);
-}
-
-/** Long prompts are hashed in the pool. */
-async function scorePrompt(
-  indexer: Indexer,
-  pool: WorkerPool,
-  tokens: TokenIds,
-  request: ScoreRequest,
-  signal: AbortSignal,
-): Promise<PodScores> {
-  if (tokens.length < HASHED_IN_POOL) return indexer.scoreTokens(tokens, request);
-  const ids = tokens instanceof Uint32Array ? tokens : Uint32Array.from(tokens);
-  const plan = indexer.hashPlan(ids.length, request);
-  if (plan.lists.length === 0) return indexer.scoreTokens(tokens, request);
-  return indexer.scoreKeys(await pool.hashPrompt(ids, plan, { signal }), request);
 }
 
 /** What the engine computes on: a truncated prompt is cut here as it is there. */

@@ -1,6 +1,5 @@
 /** A truncated completion of a model with special tokens around prompts: the gateway looks for what vLLM keeps. */
 import { Indexer } from "kvblock";
-import { createWorkerPool } from "kvblock/pool";
 import { storedFrame } from "kvblock/testing";
 import { createHuggingFaceTokenizer } from "kvblock/tokenize";
 import { expect, it } from "vitest";
@@ -37,7 +36,6 @@ it.each([
   ["none to keep", { add_special_tokens: false }, (ids: number[]) => ids.slice(-8)],
 ])("%s", async (_, fields, kept) => {
   const tokenizer = await createHuggingFaceTokenizer({ tokenizerJson });
-  const pool = await createWorkerPool({ workers: 0 });
   const indexer = await Indexer.create({
     hash: { mode: "exact", algorithm: "sha256_cbor", seed: "0" },
     tokenizers: { [model]: tokenizer },
@@ -50,9 +48,8 @@ it.each([
   await indexer.settled();
   const body = Buffer.from(JSON.stringify({ model, prompt, truncate_prompt_tokens: 8, ...fields }));
   const pod = { name: "pod" } as Pod;
-  const scoring = await score(indexer, pool, { body, model, pods: [pod], limitMs: 10_000 });
+  const scoring = await score(indexer, { body, model, pods: [pod], limitMs: 10_000 });
   // Of eight tokens the first block: the engine computes the last token anew.
   expect(scoring!.scores).toEqual({ pod: 1 });
   await indexer.close();
-  await pool.close();
 });

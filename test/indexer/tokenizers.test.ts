@@ -33,6 +33,24 @@ describe("a tokenizer of one's own", () => {
     expect(stub.encode).toHaveBeenLastCalledWith("x".repeat(50), { addSpecialTokens: false, signal });
   });
 
+  it("is not asked for what are token ids already", async () => {
+    const { indexer } = await indexerOf({ hash, tokenizers: { base: stub } });
+    indexer.apply(frame([stored(one)]));
+    stub.encode.mockClear();
+    for (const ids of [one.tokens.slice(0, 50), Uint32Array.from(one.tokens.slice(0, 50))])
+      expect(await indexer.scorePrompt(ids, { model: "base" })).toMatchObject({
+        promptTokens: 50,
+        best: { blocks: 3 },
+      });
+    expect(stub.encode).not.toHaveBeenCalled();
+    for (const no of [[-1], ["a"], [1.5]] as never[])
+      await expect(indexer.scorePrompt(no, { model: "base" })).rejects.toThrow(
+        '"tokens[0]" expected integer',
+      );
+    for (const no of [null, undefined, 1, {}] as never[])
+      await expect(indexer.scorePrompt(no, { model: "base" })).rejects.toThrow('"prompt" expected string');
+  });
+
   it("scoreChat scores what encodeChat returns, with the template's inputs, salts and adapters", async () => {
     const { indexer } = await indexerOf({ hash, tokenizers: { base: stub } });
     indexer.apply(frame([stored(one)]));
