@@ -16,7 +16,8 @@ import {
   MIN_MEMORY_LIMIT_BYTES,
   zeroCounts,
 } from "./index-types.js";
-import { mixKey, REF, readAhead, SHARD_BITS, Shard, STORED_WARMTH, WARMTH, WARMTH_BITS } from "./shard.js";
+import { AHEAD, readAhead, setsOf } from "./read-ahead.js";
+import { Directory, mixKey, REF, SHARD_BITS, type Shard, STORED_WARMTH, WARMTH_BITS } from "./shard.js";
 import { type HolderLine, Role, Slots } from "./slots.js";
 import { Sweeper } from "./sweeper.js";
 import { countEffect, Effect, Transitions, Verb } from "./transitions.js";
@@ -30,7 +31,8 @@ export class BlockIndex {
   readonly counts: IndexCounts = zeroCounts();
   readonly memoryLimitBytes: number;
   readonly #transitions: Transitions;
-  readonly #shards: Shard[] = Array.from({ length: 2 ** SHARD_BITS }, () => new Shard());
+  readonly #directory = new Directory();
+  readonly #shards: readonly Shard[] = this.#directory.shards;
   readonly #sweeper: Sweeper;
   readonly #dropped: ReturnType<typeof dropper>;
   readonly #onEvicted: BlockIndexOptions["onEvicted"];
@@ -157,7 +159,7 @@ export class BlockIndex {
   /**
    * Walk the holders of some blocks in order, as long as the sink wants.
    * @param firstBlock - the number that the sink is told for the first key
-   * @param warm - whether the blocks met are dropped last at the memory limit
+   * @param warm - whether the blocks looked at, a few behind the walk's end among them, are dropped last at the memory limit
    * @param goesOn - the sink was told of the blocks before these by the last lookup, which came to their end
    * @returns whether the walk came to the end of the keys
    *
@@ -167,18 +169,11 @@ export class BlockIndex {
     const { sets } = this.#transitions;
     let same = 0; // blocks that have the same holders as the last that the sink was told of
     let last = goesOn ? this.#lastMet : -1;
-    for (let i = 0, block = firstBlock; i < keys.length; i += 2, block++) {
-      const hi = keys[i]!;
-      const lo = keys[i + 1]!;
-      const mixed = mixKey(hi, lo);
-      const shard = this.#shards[mixed >>> (32 - SHARD_BITS)]!;
-      const at = shard.find(hi, lo, mixed);
-      let set = 0;
-      if (at >= 0) {
-        const ref = shard.words[at + REF]!;
-        if (warm && (ref & WARMTH) !== WARMTH) shard.words[at + REF] = (ref | WARMTH) >>> 0;
-        set = ref >>> WARMTH_BITS;
-      }
+    const blocks = keys.length / 2;
+    let found = NOBODY;
+    for (let block = 0; block < blocks; block++) {
+      if (block % AHEAD === 0) found = setsOf(this.#directory, keys, block, blocks, warm);
+      const set = found[block % AHEAD]!;
       if (set === last) {
         same++;
         continue;
@@ -188,7 +183,7 @@ export class BlockIndex {
       last = set;
       const start = set === 0 ? 0 : sets.startOf(set);
       const words = set === 0 ? NOBODY : sets.wordsOf(set);
-      if (!sink.block(block, words, start, start + sets.sizeOf(set))) return false;
+      if (!sink.block(firstBlock + block, words, start, start + sets.sizeOf(set))) return false;
     }
     if (same > 0) sink.again(same);
     this.#lastMet = last;
@@ -206,7 +201,6 @@ export class BlockIndex {
     copies = 0,
   ): void {
     this.#sweeper.sweepFor(end - first);
-    if (end - first > 1) readAhead(this.#shards, keys, first, end);
     const slot = role === undefined ? 0 : this.#slotOf(line, role);
     const transitions = this.#transitions;
     const onEvicted = this.#onEvicted;
@@ -215,6 +209,7 @@ export class BlockIndex {
     let to = 0;
     let run = 0;
     for (let block = first; block < end; block++) {
+      if ((block - first) % AHEAD === 0 && end - block > 1) readAhead(this.#directory, keys, block, end);
       const hi = keys[2 * block]!;
       const lo = keys[2 * block + 1]!;
       const mixed = mixKey(hi, lo);

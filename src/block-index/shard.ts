@@ -35,29 +35,21 @@ export function mixKey(hi: number, lo: number): number {
 /** There are `2 ** SHARD_BITS` shards; a mixed key's first bits say which is its own. */
 export const SHARD_BITS = 10;
 
-/** What was read ahead. Of no meaning, but what is not used would not be read. */
-const ahead = { words: 0 };
-
-/**
- * Read where some keys are looked for first, so that memory is waited for once and not key by key: 7.7 million blocks a
- * second added instead of 6.0 with 6 million there. Lookups gain nothing by it.
- */
-export function readAhead(shards: readonly Shard[], keys: Uint32Array, from: number, to: number): void {
-  let words = 0;
-  for (let key = from; key < to; key++) {
-    const mixed = mixKey(keys[2 * key]!, keys[2 * key + 1]!);
-    words ^= shards[mixed >>> (32 - SHARD_BITS)]!.firstWord(mixed);
-  }
-  ahead.words = words;
-}
-
 export class Shard {
-  words: Uint32Array = new Uint32Array(FIRST_CAPACITY * STRIDE);
+  words!: Uint32Array;
   used = 0;
-  #capacity = FIRST_CAPACITY;
+  #capacity!: number;
   #hand = 0;
   /** Where {@link makeRoom} looks next for what is dead. */
   #deadHand = 0;
+  readonly #directory: Directory;
+  readonly #number: number;
+
+  constructor(directory: Directory, number: number) {
+    this.#directory = directory;
+    this.#number = number;
+    this.#renew(FIRST_CAPACITY);
+  }
 
   get bytes(): number {
     return this.words.byteLength;
@@ -73,11 +65,6 @@ export class Shard {
       if ((at += STRIDE) === end) at = 0;
     }
     return ~at;
-  }
-
-  /** The first word that {@link find} looks at. */
-  firstWord(mixed: number): number {
-    return this.words[(mixed & (this.#capacity - 1)) * STRIDE + REF]!;
   }
 
   /** Whether one more entry fits without growing. */
@@ -194,8 +181,7 @@ export class Shard {
   /** Copy everything into a table of this capacity. */
   #rebuild(capacity: number): void {
     const { words } = this;
-    this.#capacity = capacity;
-    this.words = new Uint32Array(capacity * STRIDE);
+    this.#renew(capacity);
     this.#hand = 0;
     for (let from = 0; from < words.length; from += STRIDE) {
       if (words[from + REF] === 0) continue;
@@ -205,4 +191,21 @@ export class Shard {
       this.words[to + REF] = words[from + REF]!;
     }
   }
+
+  /** An empty table of this capacity. */
+  #renew(capacity: number): void {
+    this.#capacity = capacity;
+    this.words = new Uint32Array(capacity * STRIDE);
+    this.#directory.words[this.#number] = this.words;
+    this.#directory.masks[this.#number] = capacity - 1;
+  }
+}
+
+/** All shards, and where their entries are, which they keep in step. */
+export class Directory {
+  /** By shard. */
+  readonly words: Uint32Array[] = [];
+  /** By shard: how many places it has, less 1. */
+  readonly masks: Uint32Array = new Uint32Array(2 ** SHARD_BITS);
+  readonly shards: readonly Shard[] = Array.from({ length: 2 ** SHARD_BITS }, (_, i) => new Shard(this, i));
 }
