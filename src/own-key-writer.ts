@@ -182,7 +182,12 @@ export class OwnKeyWriter {
     const { onParked, onSkip } = this.#options;
     const before = publisher.parked.dropped;
     // What it was decoded into is used again for the next frame.
-    const store = { ...event, blockKeys: event.blockKeys.slice(), tokenIds: event.tokenIds.slice() };
+    const store: BlockStored = {
+      ...event,
+      blockKeys: event.blockKeys.slice(),
+      parentKey: [hi, lo],
+      tokenIds: event.tokenIds.slice(),
+    };
     publisher.parked.park(hi, lo, store);
     if (!onParked(publisher, store))
       onSkip(publisher.parked.dropped > before ? "parked-dropped" : "parked", publisher);

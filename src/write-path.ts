@@ -9,7 +9,7 @@ import { BatchWriter, isCutShort } from "./batch-writer.js";
 import type { BlockIndex, Tiers } from "./block-index/index.js";
 import type { Diagnostics, Finding } from "./diagnostics.js";
 import { EventWriter } from "./event-writer.js";
-import { decodeEventBatch, decodeInSteps, type EventBatch, WordPool } from "./events/index.js";
+import { BatchPool, decodeEventBatch, decodeInSteps, type EventBatch } from "./events/index.js";
 import { checkFrame } from "./frame-check.js";
 import { IdentityFinder } from "./identity-finder.js";
 import type { KeyClasses } from "./key-classes.js";
@@ -68,7 +68,7 @@ export class WritePath {
   frames = 0;
   #decoding = 0;
   /** What frames are decoded into, one after the other. */
-  readonly #words = new WordPool(FRAME_WORDS);
+  readonly #pool = new BatchPool(FRAME_WORDS);
   readonly #topics = new Topics();
   readonly batches: BatchWriter;
   readonly identity: IdentityFinder;
@@ -108,9 +108,13 @@ export class WritePath {
    */
   apply(frame: KvFrame): Publisher | undefined {
     if (!this.#accept(frame)) return undefined;
-    return this.#words.lend((words) =>
-      this.#applyDecoded(frame, decodeEventBatch(frame.payload, words), false),
-    );
+    // What is kept for the next frame is no more than a frame of this size has.
+    const pool = frame.payload.length <= LARGE_FRAME_BYTES && this.#pool.begin() ? this.#pool : undefined;
+    try {
+      return this.#applyDecoded(frame, decodeEventBatch(frame.payload, pool), false);
+    } finally {
+      pool?.end();
+    }
   }
 
   /**

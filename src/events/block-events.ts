@@ -18,13 +18,14 @@
  * | map only | cache_salt (SGLang) | | remaining_copy_counts (PR 48933, open) |
  * @module
  */
+import { type Draft, newStored, UNREAD } from "./event-drafts.js";
 import type { BlockRemoved, BlockStored } from "./event-types.js";
 import { takeExtraKeys } from "./extra-keys.js";
 import type { MsgpackCursor } from "./msgpack-cursor.js";
 import { badField, SkipSignal } from "./signals.js";
 import { inStretches, passOver, type Rest, STRETCH } from "./steps.js";
 
-const STORED_POSITIONS: readonly string[] = [
+export const STORED_POSITIONS: readonly string[] = [
   "type",
   "block_hashes",
   "parent_block_hash",
@@ -38,7 +39,11 @@ const STORED_POSITIONS: readonly string[] = [
   "kv_cache_spec_kind",
   "kv_cache_spec_sliding_window",
 ];
-const REMOVED_POSITIONS: readonly string[] = ["type", "block_hashes", "medium", "group_idx"];
+export const REMOVED_POSITIONS: readonly string[] = ["type", "block_hashes", "medium", "group_idx"];
+
+/** Names of all fields that are read. */
+export const STORED_FIELDS: ReadonlySet<string> = new Set([...STORED_POSITIONS, "cache_salt"]);
+export const REMOVED_FIELDS: ReadonlySet<string> = new Set([...REMOVED_POSITIONS, "remaining_copy_counts"]);
 
 /** Elements of an array that has room for extra_keys. */
 const EXTRA_KEYS_LENGTH = 1 + STORED_POSITIONS.indexOf("extra_keys");
@@ -47,12 +52,10 @@ const EXTRA_KEYS_LENGTH = 1 + STORED_POSITIONS.indexOf("extra_keys");
 const MAX_METADATA = 256;
 
 const NONE = new Uint32Array(0);
-const UNREAD = new Uint32Array(0); // told from NONE by identity
 const MAX_U32 = 0xffffffff;
+const EMPTY: BlockStored = newStored();
 /** Reused, so that `hash` only ever fills one kind of array. */
 const parentLanes = new Uint32Array(2);
-
-type Draft<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Where an event's fields are: behind an array's type name, or in a map of which nothing was taken. */
 export interface EventShape {
@@ -63,27 +66,27 @@ export interface EventShape {
 
 /** Take a `BlockStored` after its type. */
 export function takeBlockStored(cursor: MsgpackCursor, shape: EventShape): BlockStored | Rest<BlockStored> {
-  const event: Draft<BlockStored> = {
-    type: "BlockStored",
-    blockKeys: UNREAD,
-    parentKey: null,
-    tokenIds: UNREAD,
-    blockSize: -1,
-    loraId: null,
-    loraName: null,
-    medium: null,
-    extraKeys: null,
-    hasExtraKeysField: shape.isMap || shape.length >= EXTRA_KEYS_LENGTH,
-    cacheSalt: null,
-    groupIdx: null,
-    kvCacheSpecKind: null,
-    slidingWindow: null,
-  };
+  const event = cursor.pool.stored();
+  fillStored(event, EMPTY);
+  event.hasExtraKeysField = shape.isMap || shape.length >= EXTRA_KEYS_LENGTH;
   const rest = takeFields(cursor, shape, STORED_POSITIONS, event, takeStoredField);
   return rest === undefined ? checkedStored(event) : after(rest, event, checkedStored);
 }
 
-function checkedStored(event: Draft<BlockStored>): BlockStored {
+/** Give an event what another has in the fields that are alike in most events of an engine. */
+export function fillStored(event: Draft<BlockStored>, other: BlockStored): void {
+  event.blockSize = other.blockSize;
+  event.loraId = other.loraId;
+  event.loraName = other.loraName;
+  event.medium = other.medium;
+  event.hasExtraKeysField = other.hasExtraKeysField;
+  event.cacheSalt = other.cacheSalt;
+  event.groupIdx = other.groupIdx;
+  event.kvCacheSpecKind = other.kvCacheSpecKind;
+  event.slidingWindow = other.slidingWindow;
+}
+
+export function checkedStored(event: Draft<BlockStored>): BlockStored {
   if (event.blockKeys === UNREAD) missing("block_hashes");
   if (event.tokenIds === UNREAD) missing("token_ids");
   if (event.blockSize < 0) missing("block_size");
@@ -99,18 +102,13 @@ export function takeBlockRemoved(
   cursor: MsgpackCursor,
   shape: EventShape,
 ): BlockRemoved | Rest<BlockRemoved> {
-  const event: Draft<BlockRemoved> = {
-    type: "BlockRemoved",
-    blockKeys: UNREAD,
-    medium: null,
-    groupIdx: null,
-    remainingCopies: null,
-  };
+  const event = cursor.pool.removed();
+  event.medium = event.groupIdx = null;
   const rest = takeFields(cursor, shape, REMOVED_POSITIONS, event, takeRemovedField);
   return rest === undefined ? checkedRemoved(event) : after(rest, event, checkedRemoved);
 }
 
-function checkedRemoved(event: Draft<BlockRemoved>): BlockRemoved {
+export function checkedRemoved(event: Draft<BlockRemoved>): BlockRemoved {
   if (event.blockKeys === UNREAD) missing("block_hashes");
   if (2 * (event.remainingCopies?.length ?? 0) !== event.blockKeys.length) event.remainingCopies = null;
   return event;
@@ -150,7 +148,11 @@ function* takeRest<T>(
   if (more !== undefined) yield* more;
 }
 
-function takeStoredField(cursor: MsgpackCursor, name: string, event: Draft<BlockStored>): Rest | undefined {
+export function takeStoredField(
+  cursor: MsgpackCursor,
+  name: string,
+  event: Draft<BlockStored>,
+): Rest | undefined {
   switch (name) {
     case "block_hashes":
       return takeBlockKeys(cursor, event);
@@ -194,7 +196,11 @@ function takeStoredField(cursor: MsgpackCursor, name: string, event: Draft<Block
   return undefined;
 }
 
-function takeRemovedField(cursor: MsgpackCursor, name: string, event: Draft<BlockRemoved>): Rest | undefined {
+export function takeRemovedField(
+  cursor: MsgpackCursor,
+  name: string,
+  event: Draft<BlockRemoved>,
+): Rest | undefined {
   if (name === "block_hashes") return takeBlockKeys(cursor, event);
   if (name === "remaining_copy_counts") return takeCopies(cursor, event);
   if (name === "medium") event.medium = takeText(cursor, name);
@@ -207,7 +213,7 @@ function takeRemovedField(cursor: MsgpackCursor, name: string, event: Draft<Bloc
 function takeCopies(cursor: MsgpackCursor, event: Draft<BlockRemoved>): Rest | undefined {
   const count = cursor.arrayLength();
   if (count < 0) return passOver(cursor);
-  event.remainingCopies = new Uint32Array(count);
+  event.remainingCopies = cursor.pool.words.take(count);
   return inStretches(cursor, event, count, STRETCH, fillCopies);
 }
 
@@ -225,7 +231,7 @@ function takeBlockKeys(
 ): Rest | undefined {
   const count = cursor.arrayLength();
   if (count < 0) badField("block_hashes", "an array");
-  const keys = count === 0 ? NONE : cursor.words.take(2 * count);
+  const keys = count === 0 ? NONE : cursor.pool.words.take(2 * count);
   event.blockKeys = keys;
   return inStretches(cursor, keys, keys.length, STRETCH, fillKeys);
 }
@@ -237,13 +243,13 @@ function fillKeys(cursor: MsgpackCursor, keys: Uint32Array, from: number, to: nu
 function takeParent(cursor: MsgpackCursor): BlockStored["parentKey"] {
   if (cursor.takeNil()) return null;
   if (!cursor.hash(parentLanes, 0)) badHash("parent_block_hash");
-  return [parentLanes[0]!, parentLanes[1]!];
+  return cursor.pool.parent(parentLanes[0]!, parentLanes[1]!);
 }
 
 function takeTokenIds(cursor: MsgpackCursor, event: Draft<BlockStored>): Rest | undefined {
   const count = cursor.arrayLength();
   if (count < 0) badField("token_ids", "an array");
-  const tokens = count === 0 ? NONE : cursor.words.take(count);
+  const tokens = count === 0 ? NONE : cursor.pool.words.take(count);
   event.tokenIds = tokens;
   return inStretches(cursor, tokens, count, STRETCH, fillTokens);
 }

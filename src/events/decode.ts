@@ -4,12 +4,13 @@
  * @module
  */
 import { typeMistake } from "../errors.js";
+import { type BatchPool, forGood } from "./batch-pool.js";
 import { type EventShape, takeBlockRemoved, takeBlockStored, takeFields } from "./block-events.js";
-import type { BatchFailure, EventBatch, KvEvent, SkippedEvent } from "./event-types.js";
+import type { Draft } from "./event-drafts.js";
+import type { EventBatch, KvEvent, SkippedEvent } from "./event-types.js";
 import { MsgpackCursor } from "./msgpack-cursor.js";
 import { BrokenSignal, SkipSignal } from "./signals.js";
 import { isDue, passOver, pause, type Rest, rewind } from "./steps.js";
-import type { WordPool } from "./word-pool.js";
 
 /** Bad events that one batch may list; a one-byte bad event costs a list entry, so the list must end somewhere. */
 const MAX_SKIPPED = 65_536;
@@ -20,14 +21,13 @@ const CLEARED: KvEvent = Object.freeze({ type: "AllBlocksCleared" });
 /** What a batch has before its list of events is read: told by identity. */
 const UNREAD: KvEvent[] = [];
 
-/** An {@link EventBatch} while it is read. */
-interface Draft {
-  ts: number;
-  dataParallelRank: number | null;
-  events: KvEvent[];
-  skipped: SkippedEvent[];
-  failed: BatchFailure | null;
-}
+const unread = (): Draft<EventBatch> => ({
+  ts: Number.NaN,
+  dataParallelRank: null,
+  events: UNREAD,
+  skipped: [],
+  failed: null,
+});
 
 /**
  * Decode one message's payload.
@@ -35,19 +35,20 @@ interface Draft {
  * Never throws on bytes: a bad event is in `skipped`, broken bytes end the batch in `failed` with the events before
  * them intact. Nothing in the result shares memory with the payload.
  *
- * @param words - gives room for keys and token ids, which are good as long as it is lent. Absent: good for ever
+ * @param pool - gives room for events, keys and token ids, which are good as long as it is lent. Absent: good for ever
  * @throws TypeError if `payload` is not a Uint8Array
  *
  * Cost: one pass; memory within a small multiple of the payload, whatever lengths it declares.
  */
-export function decodeEventBatch(payload: Uint8Array, words?: WordPool | undefined): EventBatch {
-  const reading = new Reading(payload, Number.POSITIVE_INFINITY, words);
+export function decodeEventBatch(payload: Uint8Array, pool?: BatchPool | undefined): EventBatch {
+  const cursor = cursorOf(payload, Number.POSITIVE_INFINITY, pool);
+  const batch = unread();
   try {
-    const rest = reading.begin();
+    const rest = takeBatch(cursor, batch);
     if (rest !== undefined) while (rest.next().done !== true);
-    return reading.end();
+    return checked(cursor, batch);
   } catch (signal) {
-    return reading.breakOff(signal);
+    return brokenOff(batch, signal);
   }
 }
 
@@ -59,63 +60,50 @@ export function decodeEventBatch(payload: Uint8Array, words?: WordPool | undefin
 export function* decodeInSteps(
   payload: Uint8Array,
   stepBytes: number,
-  words?: WordPool | undefined,
+  pool?: BatchPool | undefined,
 ): Generator<number, EventBatch> {
-  const reading = new Reading(payload, stepBytes, words);
+  const cursor = cursorOf(payload, stepBytes, pool);
+  const batch = unread();
   try {
-    yield* reading.begin() ?? [];
-    return reading.end();
+    yield* takeBatch(cursor, batch) ?? [];
+    return checked(cursor, batch);
   } catch (signal) {
-    return reading.breakOff(signal);
+    return brokenOff(batch, signal);
   }
 }
 
-/** One payload that is being read. */
-class Reading {
-  readonly #cursor: MsgpackCursor;
-  readonly #batch: Draft = {
-    ts: Number.NaN,
-    dataParallelRank: null,
-    events: UNREAD,
-    skipped: [],
-    failed: null,
-  };
+function cursorOf(payload: Uint8Array, stepBytes: number, pool: BatchPool = forGood): MsgpackCursor {
+  if (!(payload instanceof Uint8Array)) throw typeMistake("payload", "Uint8Array", payload);
+  return pool.cursor(payload, stepBytes);
+}
 
-  constructor(payload: Uint8Array, stepBytes: number, words: WordPool | undefined) {
-    if (!(payload instanceof Uint8Array)) throw typeMistake("payload", "Uint8Array", payload);
-    this.#cursor = new MsgpackCursor(payload, stepBytes, words);
-  }
+/** Read a batch, or up to what is long: then the rest is left. */
+function takeBatch(cursor: MsgpackCursor, batch: Draft<EventBatch>): Rest | undefined {
+  const shape = shapeOf(cursor);
+  if (shape.length < 0) notABatch(cursor.at);
+  return takeFields(cursor, shape, POSITIONS, batch, takeBatchField, 0);
+}
 
-  /** Read it, or up to what is long: then the rest is left. */
-  begin(): Rest | undefined {
-    const shape = shapeOf(this.#cursor);
-    if (shape.length < 0) notABatch(this.#cursor.at);
-    return takeFields(this.#cursor, shape, POSITIONS, this.#batch, takeBatchField, 0);
-  }
+function checked(cursor: MsgpackCursor, batch: Draft<EventBatch>): EventBatch {
+  if (batch.events === UNREAD || Number.isNaN(batch.ts)) notABatch(0);
+  if (!cursor.atEnd) batch.failed = { reason: "trailing-bytes", offset: cursor.at };
+  return batch;
+}
 
-  end(): EventBatch {
-    const batch = this.#batch;
-    if (batch.events === UNREAD || Number.isNaN(batch.ts)) notABatch(0);
-    if (!this.#cursor.atEnd) batch.failed = { reason: "trailing-bytes", offset: this.#cursor.at };
-    return batch;
-  }
-
-  /** It was left early. */
-  breakOff(signal: unknown): EventBatch {
-    if (!(signal instanceof BrokenSignal)) throw signal;
-    const batch = this.#batch;
-    batch.failed = { reason: signal.reason, offset: signal.offset };
-    // Without a time and a rank that can be read, its events are nobody's.
-    if (signal.reason === "not-a-batch") batch.skipped = [];
-    if (signal.reason === "not-a-batch" || batch.events === UNREAD) batch.events = [];
-    return batch;
-  }
+/** Reading was left early. */
+function brokenOff(batch: Draft<EventBatch>, signal: unknown): EventBatch {
+  if (!(signal instanceof BrokenSignal)) throw signal;
+  batch.failed = { reason: signal.reason, offset: signal.offset };
+  // Without a time and a rank that can be read, its events are nobody's.
+  if (signal.reason === "not-a-batch") batch.skipped = [];
+  if (signal.reason === "not-a-batch" || batch.events === UNREAD) batch.events = [];
+  return batch;
 }
 
 /** The batch's own time in seconds, without decoding its events; NaN if it cannot be read, or the batch is a map. */
 export function peekBatchTime(payload: Uint8Array): number {
   try {
-    const cursor = new MsgpackCursor(payload);
+    const cursor = new MsgpackCursor(forGood).begin(payload);
     return (cursor.arrayLength() > 0 ? cursor.number() : undefined) ?? Number.NaN;
   } catch (signal) {
     if (!(signal instanceof BrokenSignal)) throw signal;
@@ -125,7 +113,7 @@ export function peekBatchTime(payload: Uint8Array): number {
 
 const POSITIONS: readonly string[] = ["ts", "events", "data_parallel_rank"];
 
-function takeBatchField(cursor: MsgpackCursor, name: string, batch: Draft): Rest | undefined {
+function takeBatchField(cursor: MsgpackCursor, name: string, batch: Draft<EventBatch>): Rest | undefined {
   const { at } = cursor;
   if (name === "events") return takeEvents(cursor, batch);
   if (name === "ts") {
@@ -145,42 +133,71 @@ function takeRank(cursor: MsgpackCursor): number | null {
   return rank;
 }
 
-function takeEvents(cursor: MsgpackCursor, batch: Draft): Rest | undefined {
+function takeEvents(cursor: MsgpackCursor, batch: Draft<EventBatch>): Rest | undefined {
   const { at } = cursor;
   const count = cursor.arrayLength();
   if (count < 0) notABatch(at);
   if (batch.events === UNREAD) batch.events = [];
-  const taken = takePlainEvents(cursor, batch.events, count);
-  return taken === count ? undefined : takeEventsInSteps(cursor, batch, taken, count);
+  const progress: Progress = { index: 0, start: at, count };
+  const rest = takePlainEvents(cursor, batch, progress);
+  return rest === undefined ? undefined : takeEventsInSteps(cursor, batch, progress, rest);
 }
 
-/** Take events as long as they are short and sound, as nearly all are. Returns how many. */
-function takePlainEvents(cursor: MsgpackCursor, events: KvEvent[], count: number): number {
-  for (let index = 0; index < count; index++) {
-    const start = cursor.at;
-    try {
-      const taken = isDue(cursor) ? undefined : takeEvent(cursor);
-      if (taken !== undefined && "type" in taken) {
-        events.push(taken);
-        continue;
-      }
-    } catch (signal) {
-      if (!(signal instanceof SkipSignal)) throw signal;
-    }
-    cursor.at = start;
-    return index;
-  }
-  return count;
+/** How far a list of events is read. */
+interface Progress {
+  /** The event that is being read, and its offset. */
+  index: number;
+  start: number;
+  readonly count: number;
 }
 
-/** Take events of any kind, from the given one on. */
-function* takeEventsInSteps(cursor: MsgpackCursor, batch: Draft, first: number, count: number): Rest {
-  for (let index = first; index < count; index++) {
-    if (isDue(cursor)) yield pause(cursor);
-    const start = cursor.at;
+/** Take events as long as they are short and sound, as nearly all are: gives the rest of the first that is not. */
+function takePlainEvents(
+  cursor: MsgpackCursor,
+  batch: Draft<EventBatch>,
+  progress: Progress,
+): Rest<KvEvent> | undefined {
+  const { events } = batch;
+  for (; progress.index < progress.count; progress.index++) {
+    progress.start = cursor.at;
+    if (isDue(cursor)) return takeAfterPause(cursor);
     try {
       const taken = takeEvent(cursor);
-      batch.events.push("type" in taken ? taken : yield* taken);
+      if (!("type" in taken)) return taken;
+      events.push(taken);
+    } catch (signal) {
+      return raise(signal);
+    }
+  }
+  return undefined;
+}
+
+function* takeAfterPause(cursor: MsgpackCursor): Rest<KvEvent> {
+  yield pause(cursor);
+  const taken = takeEvent(cursor);
+  return "type" in taken ? taken : yield* taken;
+}
+
+// biome-ignore lint/correctness/useYield: it ends before its first pause
+function* raise(signal: unknown): Rest<never> {
+  throw signal;
+}
+
+/** Take the events that are left, of any kind. */
+function* takeEventsInSteps(
+  cursor: MsgpackCursor,
+  batch: Draft<EventBatch>,
+  progress: Progress,
+  first: Rest<KvEvent>,
+): Rest {
+  for (
+    let rest: Rest<KvEvent> | undefined = first;
+    rest !== undefined;
+    progress.index++, rest = takePlainEvents(cursor, batch, progress)
+  ) {
+    const { index, start } = progress;
+    try {
+      batch.events.push(yield* rest);
     } catch (signal) {
       if (!(signal instanceof SkipSignal)) throw signal;
       if (batch.skipped.length === MAX_SKIPPED) throw new BrokenSignal("too-many-skipped", start);
@@ -213,6 +230,16 @@ function shapeOf(cursor: MsgpackCursor): EventShape {
 }
 
 function takeEvent(cursor: MsgpackCursor): KvEvent | Rest<KvEvent> {
+  const { layouts } = cursor.pool;
+  const known = layouts.take(cursor);
+  if (known !== undefined) return known;
+  const start = cursor.at;
+  const taken = takeUnknown(cursor);
+  if ("type" in taken && taken.type !== "AllBlocksCleared") layouts.learn(cursor, start, taken);
+  return taken;
+}
+
+function takeUnknown(cursor: MsgpackCursor): KvEvent | Rest<KvEvent> {
   const shape = shapeOf(cursor);
   if (shape.length < 1) throw new SkipSignal("not-an-event", "expected an array or a map with a type");
   if (!shape.isMap) return takeTyped(cursor, shape, cursor.string());

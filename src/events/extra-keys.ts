@@ -13,14 +13,16 @@
 import type { ExtraKey } from "../types.js";
 import type { MsgpackCursor } from "./msgpack-cursor.js";
 import { badField, SkipSignal } from "./signals.js";
-import { inStretches, type Rest } from "./steps.js";
+import { inStretches, type Rest, STRETCH } from "./steps.js";
 
 /** Blocks of which the keys are read between two looks at whether to pause, and keys that a block may have. */
 const STRETCH_BLOCKS = 64;
 const MAX_KEYS = 256;
 /** Entries of a key that is a map, nested ones included. */
 const MAX_ENTRIES = 64;
-const NONE: (readonly null[] | undefined)[] = new Array(STRETCH_BLOCKS + 1).fill(undefined);
+/** Lists of so many nulls, made when first needed: 260 KB if all are. */
+const MAX_NONE = 256;
+const NONE: (readonly null[] | undefined)[] = new Array(MAX_NONE + 1).fill(undefined);
 
 /**
  * Take an event's extra keys: nil, or by block nil or a list of keys.
@@ -34,7 +36,7 @@ export function takeExtraKeys(
   if (cursor.takeNil()) return undefined;
   const blocks = cursor.arrayLength();
   if (blocks < 0) badField("extra_keys", "an array or nil");
-  if (blocks <= STRETCH_BLOCKS && cursor.takeNils(blocks)) {
+  if (blocks <= STRETCH && cursor.takeNils(blocks)) {
     event.extraKeys = none(blocks);
     return undefined;
   }
@@ -43,8 +45,9 @@ export function takeExtraKeys(
   return inStretches(cursor, byBlock, blocks, STRETCH_BLOCKS, fillBlocks);
 }
 
-/** So many blocks without extra keys, as nearly all are: one list for all events. */
+/** So many blocks without extra keys, as nearly all are: one list for all events, unless it is long. */
 function none(blocks: number): readonly null[] {
+  if (blocks > MAX_NONE) return new Array<null>(blocks).fill(null);
   return (NONE[blocks] ??= Object.freeze(new Array<null>(blocks).fill(null)));
 }
 

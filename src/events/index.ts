@@ -2,6 +2,7 @@
  * `kvblock/events`: an engine's bytes → frames → decoded events.
  * @module
  */
+export { BatchPool } from "./batch-pool.js";
 export type { CurveClient, CurveKey, CurveServer } from "./curve.js";
 export { decodeEventBatch, decodeInSteps } from "./decode.js";
 export type {
@@ -24,4 +25,3 @@ export { type EventSocket, openEventSocket } from "./subscriber.js";
 export type { EventSocketOptions } from "./subscriber-options.js";
 export { formatTopic, parseTopic, type TopicNames } from "./topic.js";
 export type { EndpointState, TransportSnapshot } from "./transport.js";
-export { WordPool } from "./word-pool.js";

@@ -6,48 +6,25 @@
  * bytes. Nothing recurses.
  * @module
  */
+import type { BatchPool } from "./batch-pool.js";
+import { ByteCursor } from "./byte-cursor.js";
 import { FIXED_BYTES, fixedInteger } from "./msgpack-heads.js";
 import { BrokenSignal } from "./signals.js";
 import { wireWord } from "./wire-words.js";
-import { WordPool } from "./word-pool.js";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Bytes of a string or byte string that are looked at: no name, key or digest of an engine is longer. */
 const MAX_TEXT = 65_536;
 
-const forGood = new WordPool(); // of those who keep what they read
+export class MsgpackCursor extends ByteCursor {
+  /** What is read goes into its events and lists. */
+  readonly pool: BatchPool;
 
-export class MsgpackCursor {
-  /** Offset of the next byte. */
-  at = 0;
-  /** Where lists of numbers go. */
-  readonly words: WordPool;
-  /** Where whoever reads in steps is to pause, and how much further the next time. */
-  pauseAt: number;
-  readonly stepBytes: number;
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  readonly #end: number;
-
-  constructor(payload: Uint8Array, stepBytes: number = Number.POSITIVE_INFINITY, words: WordPool = forGood) {
-    this.stepBytes = this.pauseAt = stepBytes;
-    this.words = words;
-    // Plain: a Buffer's own `slice` would alias, and mixed classes would slow the loops.
-    const isPlain = payload.constructor === Uint8Array;
-    this.#bytes = isPlain ? payload : new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
-    this.#view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-    this.#end = payload.byteLength;
-  }
-
-  get atEnd(): boolean {
-    return this.at === this.#end;
-  }
-
-  /** Head byte of the next value, without taking it. */
-  peek(): number {
-    if (this.at >= this.#end) throw new BrokenSignal("truncated", this.#end);
-    return this.#bytes[this.at]!;
+  /** @param isKept - it reads one payload after the other */
+  constructor(pool: BatchPool, isKept = false) {
+    super(isKept);
+    this.pool = pool;
   }
 
   /** Take a nil if one is next. */
@@ -60,7 +37,7 @@ export class MsgpackCursor {
   /** Take so many nils if they are next. */
   takeNils(count: number): boolean {
     const end = this.at + count;
-    for (let at = this.at; at < end; at++) if (this.#bytes[at] !== 0xc0) return false;
+    for (let at = this.at; at < end; at++) if (this.bytes[at] !== 0xc0) return false;
     this.at = end;
     return true;
   }
@@ -69,8 +46,8 @@ export class MsgpackCursor {
   arrayLength(): number {
     const head = this.peek();
     if (head >= 0x90 && head <= 0x9f) return this.#count(head & 0x0f, 1, 1);
-    if (head === 0xdc) return this.#count(this.#uint(this.at + 1, 2), 3, 1);
-    if (head === 0xdd) return this.#count(this.#uint(this.at + 1, 4), 5, 1);
+    if (head === 0xdc) return this.#count(this.uint(this.at + 1, 2), 3, 1);
+    if (head === 0xdd) return this.#count(this.uint(this.at + 1, 4), 5, 1);
     return -1;
   }
 
@@ -78,8 +55,8 @@ export class MsgpackCursor {
   mapLength(): number {
     const head = this.peek();
     if (head >= 0x80 && head <= 0x8f) return this.#count(head & 0x0f, 1, 2);
-    if (head === 0xde) return this.#count(this.#uint(this.at + 1, 2), 3, 2);
-    if (head === 0xdf) return this.#count(this.#uint(this.at + 1, 4), 5, 2);
+    if (head === 0xde) return this.#count(this.uint(this.at + 1, 2), 3, 2);
+    if (head === 0xdf) return this.#count(this.uint(this.at + 1, 4), 5, 2);
     return -1;
   }
 
@@ -91,15 +68,15 @@ export class MsgpackCursor {
     const head = this.peek();
     const before = this.at;
     let start: number;
-    if (head >= 0xa0 && head <= 0xbf) start = this.#body(head & 0x1f, 1);
+    if (head >= 0xa0 && head <= 0xbf) start = this.body(head & 0x1f, 1);
     else if (head >= 0xd9 && head <= 0xdb) {
       const width = 1 << (head - 0xd9);
-      start = this.#body(this.#uint(before + 1, width), 1 + width);
+      start = this.body(this.uint(before + 1, width), 1 + width);
     } else return undefined;
-    const word = wireWord(this.#view, start, this.at - start);
+    const word = wireWord(this.view, start, this.at - start);
     if (word !== undefined) return word;
     try {
-      if (this.at - start <= MAX_TEXT) return utf8.decode(this.#bytes.subarray(start, this.at));
+      if (this.at - start <= MAX_TEXT) return utf8.decode(this.bytes.subarray(start, this.at));
     } catch {
       // not UTF-8
     }
@@ -113,8 +90,8 @@ export class MsgpackCursor {
     if (head < 0xc4 || head > 0xc6) return undefined;
     const width = 1 << (head - 0xc4);
     const before = this.at;
-    const start = this.#body(this.#uint(before + 1, width), 1 + width);
-    if (this.at - start <= MAX_TEXT) return this.#bytes.slice(start, this.at);
+    const start = this.body(this.uint(before + 1, width), 1 + width);
+    if (this.at - start <= MAX_TEXT) return this.bytes.slice(start, this.at);
     this.at = before;
     return undefined;
   }
@@ -127,8 +104,8 @@ export class MsgpackCursor {
       return head <= 0x7f ? head : head - 0x100;
     }
     if (head < 0xcc || head > 0xd3) return undefined;
-    const from = this.#need(1 + FIXED_BYTES[head - 0xc4]!) + 1;
-    const value = fixedInteger(this.#view, head, from);
+    const from = this.need(1 + FIXED_BYTES[head - 0xc4]!) + 1;
+    const value = fixedInteger(this.view, head, from);
     if (!Number.isSafeInteger(value)) return undefined;
     this.at = from + FIXED_BYTES[head - 0xc4]!;
     return value;
@@ -138,14 +115,14 @@ export class MsgpackCursor {
   number(): number | undefined {
     const head = this.peek();
     if (head === 0xca || head === 0xcb) {
-      const from = this.#need(head === 0xca ? 5 : 9) + 1;
+      const from = this.need(head === 0xca ? 5 : 9) + 1;
       this.at = from + (head === 0xca ? 4 : 8);
-      return head === 0xca ? this.#view.getFloat32(from) : this.#view.getFloat64(from);
+      return head === 0xca ? this.view.getFloat32(from) : this.view.getFloat64(from);
     }
     if (head !== 0xcf && head !== 0xd3) return this.integer();
-    const from = this.#need(9) + 1;
+    const from = this.need(9) + 1;
     this.at = from + 8;
-    return fixedInteger(this.#view, head, from);
+    return fixedInteger(this.view, head, from);
   }
 
   /**
@@ -155,9 +132,9 @@ export class MsgpackCursor {
    */
   hash(out: Uint32Array, index: number): boolean {
     const head = this.peek();
-    const view = this.#view;
+    const view = this.view;
     if (head === 0xcf || head === 0xd3) {
-      const from = this.#need(9) + 1;
+      const from = this.need(9) + 1;
       out[index] = view.getUint32(from);
       out[index + 1] = view.getUint32(from + 4);
       this.at = from + 8;
@@ -166,8 +143,8 @@ export class MsgpackCursor {
     if (head >= 0xc4 && head <= 0xc6) {
       const before = this.at;
       const width = 1 << (head - 0xc4);
-      const length = this.#uint(before + 1, width);
-      this.#body(length, 1 + width);
+      const length = this.uint(before + 1, width);
+      this.body(length, 1 + width);
       if (length !== 8 && (length === 0 || length % 16 !== 0)) {
         this.at = before;
         return false;
@@ -188,9 +165,9 @@ export class MsgpackCursor {
    * @returns false if one is not
    */
   hashes(out: Uint32Array, from: number, to: number): boolean {
-    const bytes = this.#bytes;
-    const view = this.#view;
-    const last = this.#end - 9;
+    const bytes = this.bytes;
+    const view = this.view;
+    const last = this.end - 9;
     for (let i = from; i < to; i += 2) {
       const at = this.at;
       if (at <= last && bytes[at] === 0xcf) {
@@ -207,9 +184,9 @@ export class MsgpackCursor {
    * @returns where it ended: before `to` if another value is next
    */
   uint32s(out: Uint32Array, from: number, to: number): number {
-    const bytes = this.#bytes;
-    const view = this.#view;
-    const last = this.#end - 5;
+    const bytes = this.bytes;
+    const view = this.view;
+    const last = this.end - 5;
     let at = this.at;
     let i = from;
     for (; i < to; i++) {
@@ -253,9 +230,9 @@ export class MsgpackCursor {
       else if (head === 0xc1) throw new BrokenSignal("invalid-byte", this.at);
       else if (head <= 0x8f || head >= 0xde) pending += 2 * this.mapLength();
       else if (head <= 0x9f || head >= 0xdc) pending += this.arrayLength();
-      else if (head <= 0xbf) this.#body(head & 0x1f, 1);
+      else if (head <= 0xbf) this.body(head & 0x1f, 1);
       else this.#skipSized(head);
-      if (pending > this.#end - this.at) throw new BrokenSignal("truncated", this.#end);
+      if (pending > this.end - this.at) throw new BrokenSignal("truncated", this.end);
     }
     return pending;
   }
@@ -263,38 +240,18 @@ export class MsgpackCursor {
   /** Pass over a byte string, extension, number or long string: heads `0xc4 … 0xdb`. */
   #skipSized(head: number): void {
     const fixed = FIXED_BYTES[head - 0xc4]!;
-    if (fixed >= 0) this.#body(fixed, 1);
+    if (fixed >= 0) this.body(fixed, 1);
     else {
       const isExtension = head >= 0xc7 && head <= 0xc9;
       const width = 1 << (head - (head >= 0xd9 ? 0xd9 : isExtension ? 0xc7 : 0xc4));
-      this.#body(this.#uint(this.at + 1, width) + (isExtension ? 1 : 0), 1 + width);
+      this.body(this.uint(this.at + 1, width) + (isExtension ? 1 : 0), 1 + width);
     }
-  }
-
-  /** Require `length` bytes from here; gives the offset here. */
-  #need(length: number): number {
-    if (length > this.#end - this.at) throw new BrokenSignal("truncated", this.#end);
-    return this.at;
-  }
-
-  /** Take a head of `headLength` bytes and a body of `length`; gives the body's offset. */
-  #body(length: number, headLength: number): number {
-    const start = this.#need(headLength + length) + headLength;
-    this.at = start + length;
-    return start;
   }
 
   /** Take a container's head, whose `count` elements take at least `bytesEach` bytes each. */
   #count(count: number, headLength: number, bytesEach: number): number {
-    this.#need(headLength + count * bytesEach);
+    this.need(headLength + count * bytesEach);
     this.at += headLength;
     return count;
-  }
-
-  /** Unsigned integer of 1, 2 or 4 bytes. */
-  #uint(at: number, width: number): number {
-    if (at + width > this.#end) throw new BrokenSignal("truncated", this.#end);
-    if (width === 1) return this.#view.getUint8(at);
-    return width === 2 ? this.#view.getUint16(at) : this.#view.getUint32(at);
   }
 }

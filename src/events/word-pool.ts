@@ -11,10 +11,11 @@ const SHORT = 32;
 const KEPT = 512;
 
 export class WordPool {
+  /** Lists of now are read no more after the next {@link reuse}; else they are good for ever. */
+  isReused = false;
   readonly #chunkWords: number;
   #chunk: Uint32Array;
   #at = 0;
-  #isLent = false;
   /** Short lists by length, and how many of them are taken. */
   readonly #short: readonly Uint32Array[][] = Array.from({ length: SHORT + 1 }, () => []);
   readonly #taken = new Uint32Array(SHORT + 1);
@@ -27,7 +28,7 @@ export class WordPool {
 
   /** A list of so many words, whatever they are now. */
   take(words: number): Uint32Array {
-    if (words <= SHORT && this.#isLent) {
+    if (words <= SHORT && this.isReused) {
       const taken = this.#taken[words]!;
       if (taken < KEPT) {
         this.#taken[words] = taken + 1;
@@ -38,20 +39,10 @@ export class WordPool {
     return this.#cut(words);
   }
 
-  /**
-   * Lend it to `use`, after which all lists that were taken are read no more and their room is used again. Lent already,
-   * since what reads them called this in between, it lends nothing.
-   */
-  lend<T>(use: (pool: WordPool | undefined) => T): T {
-    if (this.#isLent) return use(undefined);
-    this.#isLent = true;
-    try {
-      return use(this);
-    } finally {
-      this.#isLent = false;
-      this.#at = 0;
-      this.#taken.fill(0);
-    }
+  /** All lists that were taken since it is reused are read no more: their room is used again. */
+  reuse(): void {
+    this.#at = 0;
+    this.#taken.fill(0);
   }
 
   #keep(kept: Uint32Array[], words: number): Uint32Array {
