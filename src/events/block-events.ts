@@ -66,7 +66,7 @@ export interface EventShape {
 
 /** Take a `BlockStored` after its type. */
 export function takeBlockStored(cursor: MsgpackCursor, shape: EventShape): BlockStored | Rest<BlockStored> {
-  const event = cursor.pool.stored();
+  const event = cursor.room.stored();
   fillStored(event, EMPTY);
   event.hasExtraKeysField = shape.isMap || shape.length >= EXTRA_KEYS_LENGTH;
   const rest = takeFields(cursor, shape, STORED_POSITIONS, event, takeStoredField);
@@ -102,7 +102,7 @@ export function takeBlockRemoved(
   cursor: MsgpackCursor,
   shape: EventShape,
 ): BlockRemoved | Rest<BlockRemoved> {
-  const event = cursor.pool.removed();
+  const event = cursor.room.removed();
   event.medium = event.groupIdx = null;
   const rest = takeFields(cursor, shape, REMOVED_POSITIONS, event, takeRemovedField);
   return rest === undefined ? checkedRemoved(event) : after(rest, event, checkedRemoved);
@@ -213,7 +213,7 @@ export function takeRemovedField(
 function takeCopies(cursor: MsgpackCursor, event: Draft<BlockRemoved>): Rest | undefined {
   const count = cursor.arrayLength();
   if (count < 0) return passOver(cursor);
-  event.remainingCopies = cursor.pool.words.take(count);
+  event.remainingCopies = cursor.room.words.take(count);
   return inStretches(cursor, event, count, STRETCH, fillCopies);
 }
 
@@ -231,7 +231,7 @@ function takeBlockKeys(
 ): Rest | undefined {
   const count = cursor.arrayLength();
   if (count < 0) badField("block_hashes", "an array");
-  const keys = count === 0 ? NONE : cursor.pool.words.take(2 * count);
+  const keys = count === 0 ? NONE : cursor.room.words.take(2 * count);
   event.blockKeys = keys;
   return inStretches(cursor, keys, keys.length, STRETCH, fillKeys);
 }
@@ -243,13 +243,13 @@ function fillKeys(cursor: MsgpackCursor, keys: Uint32Array, from: number, to: nu
 function takeParent(cursor: MsgpackCursor): BlockStored["parentKey"] {
   if (cursor.takeNil()) return null;
   if (!cursor.hash(parentLanes, 0)) badHash("parent_block_hash");
-  return cursor.pool.parent(parentLanes[0]!, parentLanes[1]!);
+  return cursor.room.parent(parentLanes[0]!, parentLanes[1]!);
 }
 
 function takeTokenIds(cursor: MsgpackCursor, event: Draft<BlockStored>): Rest | undefined {
   const count = cursor.arrayLength();
   if (count < 0) badField("token_ids", "an array");
-  const tokens = count === 0 ? NONE : cursor.pool.words.take(count);
+  const tokens = count === 0 ? NONE : cursor.room.words.take(count);
   event.tokenIds = tokens;
   return inStretches(cursor, tokens, count, STRETCH, fillTokens);
 }

@@ -4,11 +4,11 @@
  * @module
  */
 import { typeMistake } from "../errors.js";
-import { type BatchPool, forGood } from "./batch-pool.js";
+import { type BatchPool, roomOf } from "./batch-pool.js";
 import { type EventShape, takeBlockRemoved, takeBlockStored, takeFields } from "./block-events.js";
 import type { Draft } from "./event-drafts.js";
 import type { EventBatch, KvEvent, SkippedEvent } from "./event-types.js";
-import { MsgpackCursor } from "./msgpack-cursor.js";
+import type { MsgpackCursor } from "./msgpack-cursor.js";
 import { BrokenSignal, SkipSignal } from "./signals.js";
 import { isDue, passOver, pause, type Rest, rewind } from "./steps.js";
 
@@ -72,9 +72,9 @@ export function* decodeInSteps(
   }
 }
 
-function cursorOf(payload: Uint8Array, stepBytes: number, pool: BatchPool = forGood): MsgpackCursor {
+function cursorOf(payload: Uint8Array, stepBytes: number, pool?: BatchPool | undefined): MsgpackCursor {
   if (!(payload instanceof Uint8Array)) throw typeMistake("payload", "Uint8Array", payload);
-  return pool.cursor(payload, stepBytes);
+  return roomOf(pool).cursor(payload, stepBytes);
 }
 
 /** Read a batch, or up to what is long: then the rest is left. */
@@ -103,7 +103,7 @@ function brokenOff(batch: Draft<EventBatch>, signal: unknown): EventBatch {
 /** The batch's own time in seconds, without decoding its events; NaN if it cannot be read, or the batch is a map. */
 export function peekBatchTime(payload: Uint8Array): number {
   try {
-    const cursor = new MsgpackCursor(forGood).begin(payload);
+    const cursor = roomOf(undefined).cursor(payload);
     return (cursor.arrayLength() > 0 ? cursor.number() : undefined) ?? Number.NaN;
   } catch (signal) {
     if (!(signal instanceof BrokenSignal)) throw signal;
@@ -230,7 +230,7 @@ function shapeOf(cursor: MsgpackCursor): EventShape {
 }
 
 function takeEvent(cursor: MsgpackCursor): KvEvent | Rest<KvEvent> {
-  const { layouts } = cursor.pool;
+  const { layouts } = cursor.room;
   const known = layouts.take(cursor);
   if (known !== undefined) return known;
   const start = cursor.at;

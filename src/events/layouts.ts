@@ -150,7 +150,7 @@ function wayOn(cursor: MsgpackCursor, ways: readonly Way[]): Way | undefined {
 }
 
 function takeStored(cursor: MsgpackCursor, first: Way): BlockStored | undefined {
-  const event = cursor.pool.stored();
+  const event = cursor.room.stored();
   for (let way: Way | undefined = first; way !== undefined; way = wayOn(cursor, way.next)) {
     if (way.example !== undefined) {
       fillStored(event, way.example as BlockStored);
@@ -163,7 +163,7 @@ function takeStored(cursor: MsgpackCursor, first: Way): BlockStored | undefined 
 }
 
 function takeRemoved(cursor: MsgpackCursor, first: Way): BlockRemoved | undefined {
-  const event = cursor.pool.removed();
+  const event = cursor.room.removed();
   for (let way: Way | undefined = first; way !== undefined; way = wayOn(cursor, way.next)) {
     if (way.example !== undefined) {
       event.medium = way.example.medium;

@@ -6,8 +6,8 @@
  * bytes. Nothing recurses.
  * @module
  */
-import type { BatchPool } from "./batch-pool.js";
 import { ByteCursor } from "./byte-cursor.js";
+import type { EventRoom } from "./event-room.js";
 import { FIXED_BYTES, fixedInteger } from "./msgpack-heads.js";
 import { BrokenSignal } from "./signals.js";
 import { wireWord } from "./wire-words.js";
@@ -19,12 +19,12 @@ const MAX_TEXT = 65_536;
 
 export class MsgpackCursor extends ByteCursor {
   /** What is read goes into its events and lists. */
-  readonly pool: BatchPool;
+  readonly room: EventRoom;
 
   /** @param isKept - it reads one payload after the other */
-  constructor(pool: BatchPool, isKept = false) {
+  constructor(room: EventRoom, isKept = false) {
     super(isKept);
-    this.pool = pool;
+    this.room = room;
   }
 
   /** Take a nil if one is next. */

@@ -1,9 +1,11 @@
 /** Events are taken as others before them were laid out only where they are: what was learned changes no outcome. */
 import fc from "fast-check";
-import { BatchPool, decodeEventBatch } from "kvblock/events";
+import { decodeEventBatch } from "kvblock/events";
+
 import { describe, expect, test, vi } from "vitest";
 import type { CacheEvent } from "../../examples/engine/cache-events.js";
 import { encodeEventBatch, WIRE_ERAS } from "../../examples/engine/wire.js";
+import { BatchPool, roomOf } from "../../src/events/batch-pool.js";
 
 const hash = fc.uint8Array({ minLength: 32, maxLength: 32 });
 const medium = fc.constantFrom("GPU", "GPU", "GPU", "CPU", "A-NEW-TIER");
@@ -43,7 +45,7 @@ const payload = fc
 describe("events laid out as others before them", () => {
   test("are read as they are without knowing any, whole or mutated or cut short", () => {
     const warm = new BatchPool();
-    const take = vi.spyOn(warm.layouts, "take");
+    const take = vi.spyOn(roomOf(warm).layouts, "take");
     let sound = 0;
     fc.assert(
       fc.property(
