@@ -44,32 +44,50 @@ export class BatchWriter {
 
   /**
    * Apply a batch's events, and note in their midst where one could not be read: a clearing makes up for what was before
-   * it. Pauses after each stretch of work.
-   * @param seq - the number of the batch's frame
+   * it. Returns the rest of a long batch, which pauses after each stretch of work.
    */
-  *write(
-    publisher: Publisher,
-    { ts, events, skipped, failed }: EventBatch,
-    seq: bigint,
-  ): Generator<void, void> {
-    const mark = { seq: Number(seq), at: ts * 1000 };
-    let skips = 0;
+  write(publisher: Publisher, batch: EventBatch, seq: bigint): Generator<void, void> | undefined {
+    const { ts, events, skipped, failed } = batch;
+    const from = Number(seq);
+    const at = ts * 1000;
+    if (skipped.length > 0 || failed !== null) return this.#writeRest(publisher, batch, from, at, 0, 0);
     let work = 0;
-    for (let at = 0; at < events.length; at++) {
-      for (; skips < skipped.length && skipped[skips]!.index - skips <= at; skips++)
+    for (let next = 0; next < events.length && !publisher.removed; next++) {
+      const event = events[next]!;
+      const more = workOf(event);
+      if (work + more >= BLOCKS_PER_STRETCH) return this.#writeRest(publisher, batch, from, at, next, work);
+      work += more;
+      this.#note(publisher, event);
+      this.#apply(publisher, event, from, at);
+    }
+    return undefined;
+  }
+
+  *#writeRest(
+    publisher: Publisher,
+    { events, skipped, failed }: EventBatch,
+    seq: number,
+    at: number,
+    first: number,
+    worked: number,
+  ): Generator<void, void> {
+    let skips = 0;
+    let work = worked;
+    for (let next = first; next < events.length; next++) {
+      for (; skips < skipped.length && skipped[skips]!.index - skips <= next; skips++)
         lose(publisher, skipped[skips]!);
       // The host was told of something and has removed the pod.
       if (publisher.removed) return;
-      const event = events[at]!;
+      const event = events[next]!;
       this.#note(publisher, event);
       work += workOf(event);
       if (work < BLOCKS_PER_STRETCH) {
-        this.#apply(publisher, event, mark);
+        this.#apply(publisher, event, seq, at);
         continue;
       }
       for (const piece of piecesOf(event)) {
         if (publisher.removed) return;
-        this.#apply(publisher, piece, mark);
+        this.#apply(publisher, piece, seq, at);
         yield;
       }
       work = 0;
@@ -88,8 +106,9 @@ export class BatchWriter {
     else this.events.cleared++;
   }
 
-  #apply(publisher: Publisher, event: KvEvent, mark: FrameMark): void {
-    this.#removals.from(mark);
+  /** @param seq - with `at`, of the event's frame: see {@link FrameMark} */
+  #apply(publisher: Publisher, event: KvEvent, seq: number, at: number): void {
+    this.#removals.from(seq, at);
     const { gapped } = publisher;
     this.#writer.apply(publisher, event);
     if (publisher.residency.changed !== undefined) tellResidency(this.#diagnostics, publisher);
@@ -97,7 +116,7 @@ export class BatchWriter {
     if (gapped && !publisher.gapped)
       this.#diagnostics.withdraw("sequence-gap", publisher.model, publisher.pod, publisher.dataParallelRank);
     if (event.type !== "AllBlocksCleared") return;
-    publisher.history.clearedBy = mark;
+    publisher.history.clearedBy = { seq, at };
     if (!publisher.complete) return;
     publisher.history.joinedAt = undefined;
     const { model, pod, dataParallelRank } = publisher;

@@ -29,6 +29,9 @@ const MAKES_WAY_MS = 3_600_000;
 /** Evidence against a finding ends it once its cause was not seen for this long: the two may alternate. */
 const QUIET_MS = 600_000;
 
+/** What a source's frames are found at fault for as a whole. */
+const OF_FRAMES = ["topic-unusable", "frame-rejected"] as const;
+
 /** From harmless to grave. */
 const SEVERITIES: readonly Diagnostic["severity"][] = ["info", "warning", "error"];
 
@@ -91,6 +94,12 @@ export class Diagnostics {
     const key = keyOf(where);
     const found = room.get(key);
     if (found !== undefined && this.#clock() - found.lastSeenAt >= QUIET_MS) room.delete(key);
+  }
+
+  /** A frame of this source is as it should be: as {@link contradict}, of what frames alone are found at fault for. */
+  contradictFrom(source: string | undefined): void {
+    for (let i = 0; i < OF_FRAMES.length; i++)
+      if ((this.#standing.get(OF_FRAMES[i]!)?.size ?? 0) > 0) this.contradict(OF_FRAMES[i]!, { source });
   }
 
   /** Withdraw all that stands about a publisher: its process is another now. That there are new ones is counted on. */

@@ -93,6 +93,7 @@ export class Publisher extends EngineTraits {
   readonly #tiers: Tiers;
   /** By tier and group. */
   readonly #lines = new Map<number, HolderLine>();
+  #lastLine: HolderLine | undefined = undefined; // that was asked for: mostly the next one too
 
   constructor(
     identity: { pod: string; model: string; dataParallelRank: number; owner: number },
@@ -160,22 +161,21 @@ export class Publisher extends EngineTraits {
 
   /** The line of a tier and group, made when first needed; undefined past the bound of lines or of memory. */
   line(tier: number, group: number): HolderLine | undefined {
-    const name = tier * 32 + group;
-    let line = this.#lines.get(name);
+    let line = this.knownLine(tier, group);
     if (line !== undefined) return line;
-    const hasRoom = this.#lines.size < MAX_LINES && this.#index.slots.canOpenLine;
-    if (hasRoom && this.#index.reserve(LINE_BYTES)) {
+    if (this.#lines.size < MAX_LINES && this.#index.slots.canOpenLine && this.#index.reserve(LINE_BYTES)) {
       line = this.#index.openLine(this.owner, tier, group);
       this.residency.adopt(line);
       line.leaveMarks = this.impliesParents;
-      this.#lines.set(name, line);
+      this.#lines.set(tier * 32 + group, line);
     }
     return line;
   }
 
-  /** The line, unless the publisher never stored anything there. */
+  /** The line, if it was made. */
   knownLine(tier: number, group: number): HolderLine | undefined {
-    return this.#lines.get(tier * 32 + group);
+    if (this.#lastLine?.tier === tier && this.#lastLine.group === group) return this.#lastLine;
+    return (this.#lastLine = this.#lines.get(tier * 32 + group));
   }
 
   holdsAnywhere(hi: number, lo: number): boolean {
@@ -249,6 +249,7 @@ export class Publisher extends EngineTraits {
     for (const line of this.#lines.values()) this.#index.closeLine(line);
     this.#index.reserve(-LINE_BYTES * this.#lines.size);
     this.#lines.clear();
+    this.#lastLine = undefined;
     this.residency = this.#newResidency();
     this.handles.clear();
     this.reached.clear();
@@ -284,8 +285,7 @@ export class Publisher extends EngineTraits {
   }
 
   #newResidency(): Residency {
-    const counts = this.settings.duplicates === "count";
-    return new Residency(this.#index, this.#tiers, counts, () => this.#lines.values());
+    return new Residency(this.#index, this.#tiers, this.settings.duplicates === "count", () => this.lines);
   }
 
   status(now: number): PodStatus {

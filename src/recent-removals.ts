@@ -38,7 +38,9 @@ export class RecentRemovals {
   /** Removals noted in all, and frames that they came in. */
   #count = 0;
   #frames = 0;
-  #from: FrameMark = { seq: 0, at: 0 };
+  /** The frame of what is noted now. */
+  #seq = 0;
+  #at = 0;
   #isNoted = false;
 
   /**
@@ -56,10 +58,11 @@ export class RecentRemovals {
     this.#frameMask = kept / PER_FRAME - 1;
   }
 
-  /** What is noted from now on comes from this frame. */
-  from(frame: FrameMark): void {
-    if (frame === this.#from) return;
-    this.#from = frame;
+  /** What is noted from now on comes from this frame: see {@link FrameMark}. */
+  from(seq: number, at: number): void {
+    if (seq === this.#seq && at === this.#at) return;
+    this.#seq = seq;
+    this.#at = at;
     this.#isNoted = false;
   }
 
@@ -94,7 +97,7 @@ export class RecentRemovals {
     this.#isNoted = true;
     this.#frames = (this.#frames + 1) & FRAME_MASK;
     const place = this.#frames & this.#frameMask;
-    this.#seqs[place] = this.#from.seq;
-    this.#ats[place] = this.#from.at;
+    this.#seqs[place] = this.#seq;
+    this.#ats[place] = this.#at;
   }
 }

@@ -17,12 +17,12 @@ import type { Models } from "./models.js";
 import { Orphans } from "./orphans.js";
 import type { PromptWalk } from "./prompt-walk.js";
 import type { HeldFrame, Verdict } from "./publisher/index.js";
-import { PUBLISHER_BYTES, Publisher } from "./publisher-state.js";
-import { MAX_PUBLISHERS, type Publishers } from "./publishers.js";
+import { Publisher } from "./publisher-state.js";
+import type { Publishers } from "./publishers.js";
 import { RecentPrompts } from "./recent-prompts.js";
 import type { RecentRemovals } from "./recent-removals.js";
 import type { ReplayFeeds } from "./replay-feeds.js";
-import { Topics } from "./topics.js";
+import { type Nobody, Senders } from "./senders.js";
 import type { Turns } from "./turns.js";
 import type { KvFrame } from "./types.js";
 import {
@@ -69,7 +69,7 @@ export class WritePath {
   #decoding = 0;
   /** What frames are decoded into, one after the other. */
   readonly #pool = new BatchPool(FRAME_WORDS);
-  readonly #topics = new Topics();
+  readonly #senders: Senders;
   readonly batches: BatchWriter;
   readonly identity: IdentityFinder;
   readonly backlog: Backlog;
@@ -78,6 +78,7 @@ export class WritePath {
 
   constructor(options: WritePathOptions) {
     this.#options = options;
+    this.#senders = new Senders(options);
     const writer = new EventWriter({
       index: options.index,
       tiers: options.tiers,
@@ -154,30 +155,22 @@ export class WritePath {
   }
 
   #applyDecoded(frame: KvFrame, batch: EventBatch, sliced: boolean): Publisher | undefined {
-    const topic = this.#topics.read(frame.topic);
-    const pod = frame.pod ?? topic.pod;
-    const named = frame.model ?? topic.model;
-    if (pod === null || named === null || pod === "" || named === "")
-      return this.#reject("topic-unusable", topicUnusable(frame));
-    const { publishers, models } = this.#options;
-    const { model } = models.resolve(named);
-    if (Number.isNaN(batch.ts)) return this.#rejectUnreadable(frame, pod, model, batch);
-    const rank = frame.dataParallelRank ?? batch.dataParallelRank ?? this.#rankOfBroken(pod, model, batch);
-    if (rank === undefined) return this.#rejectUnreadable(frame, pod, model, batch);
-    const publisher = publishers.find(pod, model, rank) ?? this.#newPublisher(pod, model, rank);
-    if (publisher === undefined) return this.#reject("too-many-publishers", tooManyPublishers(frame));
+    const publisher = this.#senders.of(frame, batch);
+    if (!(publisher instanceof Publisher)) return this.#rejectOf(frame, batch, publisher);
     publisher.frames++;
     publisher.lastFrameAt = frame.receivedAt;
     publisher.unreachable = false;
     publisher.history.heardFrom(frame.source, this.#options.feeds.asks(frame.source));
-    for (const code of ["topic-unusable", "frame-rejected"] as const)
-      this.#options.diagnostics.contradict(code, { source: frame.source });
+    this.#options.diagnostics.contradictFrom(frame.source);
     const verdict = publisher.sequence.judge(frame.seq, batch.ts, frame.payload);
     if (!this.#inSequence(publisher, frame, verdict, batch.ts)) return publisher;
-    this.#noteSkipped(publisher, batch);
+    if (batch.skipped.length > 0 || batch.failed !== null) this.#noteSkipped(publisher, batch);
     if (sliced || publisher.mode === "undecided" || publisher.held.size > 0)
       this.#hold(publisher, frame, batch, sliced, verdict.kind === "gap");
-    else for (const steps = this.batches.write(publisher, batch, frame.seq); steps.next().done !== true; );
+    else {
+      const rest = this.batches.write(publisher, batch, frame.seq);
+      if (rest !== undefined) while (rest.next().done !== true);
+    }
     return publisher;
   }
 
@@ -192,7 +185,7 @@ export class WritePath {
     if (afterGap) this.#noteGap(publisher, seq, publisher.gapped);
     const batch =
       content instanceof Uint8Array ? yield* decodeInSteps(content, DECODED_PER_TURN / 2) : content;
-    yield* this.batches.write(publisher, batch, seq);
+    yield* this.batches.write(publisher, batch, seq) ?? [];
   }
 
   #hold(publisher: Publisher, frame: KvFrame, batch: EventBatch, sliced: boolean, afterGap: boolean): void {
@@ -207,22 +200,6 @@ export class WritePath {
     if (undecided && publisher.mode === "tokens" && publisher.history.joinedAt !== undefined)
       this.#options.diagnostics.raise(joinedLate(publisher, publisher.history.joinedAt));
     if (publisher.mode !== "undecided") this.backlog.release(publisher);
-  }
-
-  #newPublisher(pod: string, model: string, rank: number): Publisher | undefined {
-    const { publishers, models, index, tiers } = this.#options;
-    if (publishers.size >= MAX_PUBLISHERS || !index.reserve(PUBLISHER_BYTES)) return undefined;
-    const identity = { pod, model, dataParallelRank: rank, owner: publishers.nextOwner() };
-    const publisher = new Publisher(identity, models.settings(model), index, tiers);
-    publishers.add(publisher);
-    return publisher;
-  }
-
-  /** The rank where the batch does not say: 0, but a batch that broke off before saying it may be any known rank's. */
-  #rankOfBroken(pod: string, model: string, batch: EventBatch): number | undefined {
-    if (batch.failed === null || batch.failed.reason === "trailing-bytes") return 0;
-    const ranks = this.#options.publishers.ofPod(model, pod);
-    return ranks.length > 1 ? undefined : (ranks[0]?.dataParallelRank ?? 0);
   }
 
   /** Whether the frame is to be applied. */
@@ -278,8 +255,13 @@ export class WritePath {
     for (const { reason } of batch.skipped) this.skip(reason);
     if (batch.failed !== null) this.skip(batch.failed.reason);
     const lost = batch.skipped.some(({ reason }) => reason !== "unknown-type") || isCutShort(batch.failed);
-    if (batch.skipped.length > 0 || batch.failed !== null)
-      this.#options.diagnostics.raise(eventsSkipped(publisher, batch, lost));
+    this.#options.diagnostics.raise(eventsSkipped(publisher, batch, lost));
+  }
+
+  #rejectOf(frame: KvFrame, batch: EventBatch, nobody: Nobody): undefined {
+    if (nobody.reason === "unreadable") return this.#rejectUnreadable(frame, nobody.pod, nobody.model, batch);
+    const tells = nobody.reason === "topic-unusable" ? topicUnusable : tooManyPublishers;
+    return this.#reject(nobody.reason, tells(frame));
   }
 
   /**

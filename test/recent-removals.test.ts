@@ -8,10 +8,10 @@ const lines = (...ids: number[]) => new Set(ids);
 describe("recent removals", () => {
   it("are found by line and key, the newest first", () => {
     const removals = ring();
-    removals.from({ seq: 5, at: 50 });
+    removals.from(5, 50);
     removals.note(1, 10, 20);
     removals.note(2, 10, 20);
-    removals.from({ seq: 6, at: 60 });
+    removals.from(6, 60);
     removals.note(1, 10, 20);
     expect(removals.find(lines(1), 10, 20)).toEqual({ line: 1, seq: 6, at: 60, dropped: false });
     expect(removals.find(lines(2), 10, 20)).toEqual({ line: 2, seq: 5, at: 50, dropped: false });
@@ -26,7 +26,7 @@ describe("recent removals", () => {
       { seq: 2, at: 2 },
     ];
     for (const [i, frame] of [a, b, a, b].entries()) {
-      removals.from(frame);
+      removals.from(frame.seq, frame.at);
       removals.note(1, 0, i);
     }
     expect([0, 1, 2, 3].map((lo) => removals.find(lines(1), 0, lo)!.seq)).toEqual([1, 2, 1, 2]);
@@ -34,18 +34,18 @@ describe("recent removals", () => {
 
   it("go when there are too many of them, or frames", () => {
     const removals = ring();
-    removals.from({ seq: 0, at: 0 });
+    removals.from(0, 0);
     for (let i = 0; i < 256; i++) removals.note(1, 0, i);
     expect(removals.find(lines(1), 0, 0)).toBeDefined();
     removals.note(1, 0, 256);
     expect(removals.find(lines(1), 0, 0)).toBeUndefined();
     expect(removals.find(lines(1), 0, 1)).toBeDefined();
     for (let i = 1; i < 64; i++) {
-      removals.from({ seq: i, at: i });
+      removals.from(i, i);
       removals.note(2, 0, i);
     }
     expect(removals.find(lines(1), 0, 256)).toMatchObject({ seq: 0 });
-    removals.from({ seq: 64, at: 64 });
+    removals.from(64, 64);
     removals.note(2, 0, 64);
     expect(removals.find(lines(1), 0, 256)).toBeUndefined();
     expect(removals.find(lines(2), 0, 1)).toMatchObject({ seq: 1 });
@@ -64,7 +64,7 @@ describe("recent removals", () => {
 
   it("without memory nothing is remembered", () => {
     const removals = new RecentRemovals(2 ** 20, () => false);
-    removals.from({ seq: 1, at: 1 });
+    removals.from(1, 1);
     removals.note(1, 2, 3);
     expect(removals.find(lines(1), 2, 3)).toBeUndefined();
   });

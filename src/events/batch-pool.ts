@@ -14,7 +14,7 @@ export class BatchPool {
     innerOf = (pool) => pool.#room;
   }
 
-  /** @param words - keys and token ids of a batch, in 32-bit words, that there is room for without asking for more: twice as many */
+  /** @param words - of 32 bits, that long lists of keys and token ids are cut from: one of more than half has an array of its own */
   constructor(words?: number) {
     this.#room = new EventRoom(words);
   }

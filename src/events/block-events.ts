@@ -233,7 +233,9 @@ function takeBlockKeys(
   if (count < 0) badField("block_hashes", "an array");
   const keys = count === 0 ? NONE : cursor.room.words.take(2 * count);
   event.blockKeys = keys;
-  return inStretches(cursor, keys, keys.length, STRETCH, fillKeys);
+  if (keys.length > STRETCH) return inStretches(cursor, keys, keys.length, STRETCH, fillKeys);
+  fillKeys(cursor, keys, 0, keys.length);
+  return undefined;
 }
 
 function fillKeys(cursor: MsgpackCursor, keys: Uint32Array, from: number, to: number): void {
@@ -251,7 +253,9 @@ function takeTokenIds(cursor: MsgpackCursor, event: Draft<BlockStored>): Rest | 
   if (count < 0) badField("token_ids", "an array");
   const tokens = count === 0 ? NONE : cursor.room.words.take(count);
   event.tokenIds = tokens;
-  return inStretches(cursor, tokens, count, STRETCH, fillTokens);
+  if (count > STRETCH) return inStretches(cursor, tokens, count, STRETCH, fillTokens);
+  fillTokens(cursor, tokens, 0, count);
+  return undefined;
 }
 
 function fillTokens(cursor: MsgpackCursor, tokens: Uint32Array, from: number, to: number): void {

@@ -158,9 +158,15 @@ function takePlainEvents(
   progress: Progress,
 ): Rest<KvEvent> | undefined {
   const { events } = batch;
+  const { layouts } = cursor.room;
   for (; progress.index < progress.count; progress.index++) {
     progress.start = cursor.at;
     if (isDue(cursor)) return takeAfterPause(cursor);
+    const known = layouts.take(cursor);
+    if (known !== undefined) {
+      events.push(known);
+      continue;
+    }
     try {
       const taken = takeEvent(cursor);
       if (!("type" in taken)) return taken;
@@ -229,17 +235,15 @@ function shapeOf(cursor: MsgpackCursor): EventShape {
   return elements >= 0 ? { isMap: false, length: elements } : { isMap: true, length: cursor.mapLength() };
 }
 
+/** Take an event field by field. */
 function takeEvent(cursor: MsgpackCursor): KvEvent | Rest<KvEvent> {
-  const { layouts } = cursor.room;
-  const known = layouts.take(cursor);
-  if (known !== undefined) return known;
   const start = cursor.at;
-  const taken = takeUnknown(cursor);
-  if ("type" in taken && taken.type !== "AllBlocksCleared") layouts.learn(cursor, start, taken);
+  const taken = takeShaped(cursor);
+  if ("type" in taken && taken.type !== "AllBlocksCleared") cursor.room.layouts.learn(cursor, start, taken);
   return taken;
 }
 
-function takeUnknown(cursor: MsgpackCursor): KvEvent | Rest<KvEvent> {
+function takeShaped(cursor: MsgpackCursor): KvEvent | Rest<KvEvent> {
   const shape = shapeOf(cursor);
   if (shape.length < 1) throw new SkipSignal("not-an-event", "expected an array or a map with a type");
   if (!shape.isMap) return takeTyped(cursor, shape, cursor.string());

@@ -40,6 +40,8 @@ const LATE_TO_RESTART = 32;
 export class SequenceTracker {
   /** Last number accepted. */
   last: bigint | undefined;
+  /** The same as a number, which is compared without making another integer; NaN where it is too large for one. */
+  #lastNumber = Number.NaN;
   #lastTs = Number.NEGATIVE_INFINITY;
   /** Batch time of the first frame after a restart: what was made before it is of the dead process. */
   #bornTs = Number.NEGATIVE_INFINITY;
@@ -63,11 +65,14 @@ export class SequenceTracker {
     }
     this.#prints.add(seq, print);
     this.last = seq;
+    const number = Number(seq);
+    this.#lastNumber = number < Number.MAX_SAFE_INTEGER ? number : Number.NaN;
     if (ts > this.#lastTs || verdict.kind === "restart") this.#lastTs = ts;
     return verdict;
   }
 
   #judge(seq: bigint, ts: number, print: number): Verdict {
+    if (Number(seq) === this.#lastNumber + 1 && ts >= this.#bornTs) return NEXT;
     const last = this.last;
     if (last === undefined) return { kind: "first", lost: seq };
     if (seq > last && ts < this.#bornTs) return this.#lateOrRestart(seq, true, false);
@@ -124,7 +129,7 @@ class Prints {
 }
 
 /**
- * Like FNV-1a, four bytes at a time: over the length, the first 64 bytes, which the batch time is among, and up to 256 more
+ * Like FNV-1a, four bytes at a time: over the length, the first 64 bytes, which the batch time is among, and up to 64 more
  * spread over the rest: tells frames of one publisher apart.
  */
 function fingerprint(payload: Uint8Array): number {
@@ -132,7 +137,7 @@ function fingerprint(payload: Uint8Array): number {
   let h = 0x811c9dc5 ^ payload.length;
   let at = 0;
   for (; at < 64 && at < end; at += 4) h = mix(h, payload, at);
-  const step = Math.max(4, Math.floor((payload.length - at) / 64));
+  const step = Math.max(4, Math.floor((payload.length - at) / 16));
   for (; at < end; at += step) h = mix(h, payload, at);
   for (at = Math.max(0, end); at < payload.length; at++) h = Math.imul(h ^ payload[at]!, 0x01000193);
   return h >>> 0;
