@@ -47,8 +47,9 @@ export interface Truncation {
   /** `left` keeps the last ones (vLLM's default), `right` the first. */
   readonly side: "left" | "right";
   /**
-   * Whether special tokens around the prompt are cut like any other. vLLM does so where a request says
-   * `truncation_side: "left"`; where it says nothing, the Hugging Face tokenizer cuts on the left and keeps them.
+   * Whether special tokens around the prompt are cut like any other. vLLM does so where a request says the side, either
+   * one; where it says nothing, the Hugging Face tokenizer cuts on the left and keeps them (`renderers/params.py`,
+   * `get_encode_kwargs` and `_token_truncation`, the same in 0.24 and 0.33).
    */
   readonly cutsSpecialTokens?: true;
 }
@@ -189,7 +190,7 @@ function readTruncation(body: Body): Truncation | undefined {
   const said = text(body, "truncation_side");
   const side = said ?? "left";
   if (side !== "left" && side !== "right") throw wrong('"truncation_side"', '"left" or "right"', side);
-  return { tokens: tokens as number, side, ...(said === "left" && { cutsSpecialTokens: true as const }) };
+  return { tokens: tokens as number, side, ...(said && { cutsSpecialTokens: true as const }) };
 }
 
 function readPrompts(prompt: unknown): readonly (string | TokenIds)[] {

@@ -27,7 +27,11 @@ const tokenizerJson = byteLevelJson({
 
 it.each([
   ["special tokens kept, where no side is said", {}, (ids: number[]) => [BOS, ...ids.slice(-6), EOS]],
-  ["and on the right", { truncation_side: "right" }, (ids: number[]) => [BOS, ...ids.slice(0, 6), EOS]],
+  [
+    "the first tokens, where right is said",
+    { truncation_side: "right" },
+    (ids: number[]) => [BOS, ...ids.slice(0, 7)],
+  ],
   [
     "the last tokens, where left is said",
     { truncation_side: "left" },

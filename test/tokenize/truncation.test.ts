@@ -35,8 +35,11 @@ describe("a prompt with special tokens around it", () => {
   });
 
   it("is cut as it stands where the request says so", () => {
-    const truncation = { tokens: 2, side: "left", cutsSpecialTokens: true } as const;
-    expect([...truncateTokens([1, 2, 3, 4, 5], truncation, { before: 2, after: 1 })]).toEqual([4, 5]);
+    const cut = (side: "left" | "right"): number[] => [
+      ...truncateTokens([1, 2, 3, 4, 5], { tokens: 2, side, cutsSpecialTokens: true }, { before: 2, after: 1 }),
+    ];
+    expect(cut("left")).toEqual([4, 5]);
+    expect(cut("right")).toEqual([1, 2]);
   });
 
   it("has no room for fewer than those", () => {
