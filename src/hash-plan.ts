@@ -22,6 +22,8 @@ export interface HashPlan {
     /** How its keys are made, for {@link PromptHasher.hashPrompt} to read. */
     readonly recipe: readonly unknown[];
     readonly era: ExtraKeysEra;
+    /** Digest of the block before the tokens, where they are a prompt's end: all their blocks are hashed, to digests. */
+    readonly parent?: Uint8Array | undefined;
   }[];
 }
 
@@ -35,11 +37,15 @@ export interface HashedPrompt {
     readonly name: string;
     readonly era: ExtraKeysEra;
     readonly keys: Uint32Array;
+    /** Where the plan's list has a `parent`: the blocks' digests, end to end. */
+    readonly digests?: Uint8Array | undefined;
   }[];
 }
 
 /** Hashes prompts elsewhere: a pool of `kvblock/pool`, or one's own. */
 export interface PromptHasher {
+  /** Whether it has no threads, so that what is asked of it is done on the calling one. Absent: it has some. */
+  readonly isInline?: boolean | undefined;
   /**
    * @param tokens - are not changed, and not kept
    * @throws KvBlockError `ERR_KVBLOCK_BUSY`, `ERR_KVBLOCK_TIMEOUT`, `ERR_KVBLOCK_WORKER`, `ERR_KVBLOCK_CLOSED`; the
@@ -53,6 +59,8 @@ export interface PromptHasher {
   /** What stands wrong with it now. */
   diagnose(): Diagnostic[];
 }
+
+const NO_KEYS: Uint32Array = new Uint32Array(0);
 
 /** Hashes plans. One for a thread: classes are kept from one plan to the next. */
 export class PlanHasher {
@@ -72,9 +80,13 @@ export class PlanHasher {
       this.#classes = new KeyClasses(this.#hashing, chainKey);
     const classes = this.#classes;
     const loras = new Map(request.loraName === undefined ? [] : [[request.loraName, lora ?? {}]]);
-    return lists.flatMap(({ name, recipe, era }) => {
+    return lists.flatMap(({ name, recipe, era, parent }) => {
       const keyClass = classes.of(recipe as KeyRecipe);
       const { chain } = keyClass;
+      if (parent !== undefined) {
+        const digests = chain.hashTokens(tokens, { parent });
+        return [{ name, era, keys: NO_KEYS, digests }];
+      }
       const extraKeys = queryKeys(request, tokens.length, keyClass, era, loras);
       if (extraKeys === "unknown") return [];
       const blocks = usableBlocks(tokens.length, chain.blockSize);

@@ -60,8 +60,8 @@ export interface IndexerOptions {
   /** Tokenizers by model name, or a function that finds one. Needed by `scorePrompt` and `scoreChat` only. */
   tokenizers?: TokenizerSource | undefined;
   /**
-   * Where `scorePrompt` and `scoreChat` hash long prompts: a pool of `kvblock/pool`. Absent: on the calling thread. Not
-   * closed with the indexer.
+   * Where `scorePrompt` and `scoreChat` hash what is long and not known of a prompt: a pool of `kvblock/pool`. Absent: on
+   * the calling thread. Not closed with the indexer.
    */
   pool?: PromptHasher | undefined;
   /** Worth of a matched block by tier. Default gpu 1, cpu 0.8, disk 0.6, storage 0.5. */

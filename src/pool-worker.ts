@@ -38,7 +38,8 @@ export function serveTasks(port: MessagePort): void {
         return tokensOf(encodeChat(tokenizers.get(task.tokenizer)!, task.messages, task.options));
       case "hash": {
         const lists = (await (hasher ??= PlanHasher.load())).hash(task.tokens, task.plan);
-        return { value: lists, transfer: lists.map(({ keys }) => keys.buffer as ArrayBuffer) };
+        const made = lists.map(({ keys, digests }) => (digests ?? keys).buffer as ArrayBuffer);
+        return { value: lists, transfer: made };
       }
     }
   });

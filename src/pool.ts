@@ -173,6 +173,10 @@ class KvWorkerPool implements WorkerPool {
     return { tokens, request: plan.request, lists };
   }
 
+  get isInline(): boolean {
+    return !this.#threads.isAvailable;
+  }
+
   stats(): WorkerPoolStats {
     return this.#threads.stats;
   }

@@ -37,6 +37,9 @@ export class PromptChain {
   /** What a prompt's first unknown piece is followed by is not looked for: most likely it is new too. */
   #isKnown = true;
   readonly #hashed: Hashed[] = [];
+  /** Digests of the blocks from `from` on, made elsewhere. */
+  #supplied: { readonly from: number; readonly digests: Uint8Array } | undefined;
+  #newBlocks = 0;
   #at = 0;
   #stretch = FIRST_STRETCH;
   #parent: Uint8Array | undefined;
@@ -67,6 +70,22 @@ export class PromptChain {
     if (this.#known !== undefined) this.#find(this.#known, from, to, keys);
     if (this.#at < to) this.#hash(from, to, keys);
     return keys;
+  }
+
+  /**
+   * What is left to be hashed, once so many blocks in a row were not known: tokens of whole blocks, and the digest before
+   * them. Undefined where that would save nothing, or is more than tokens.
+   */
+  remainder(newBlocks: number): { readonly tokens: Uint32Array; readonly parent: Uint8Array } | undefined {
+    if (this.#known === undefined || this.#supplied !== undefined || this.#newBlocks < newBlocks)
+      return undefined;
+    if (!this.#canKnow(this.#at, this.#blocks)) return undefined;
+    return { tokens: this.#tokensOf(this.#at, this.#blocks), parent: this.#parent! };
+  }
+
+  /** The digests of the {@link remainder}. */
+  supply(digests: Uint8Array): void {
+    this.#supplied = { from: this.#at, digests };
   }
 
   /** The keys of all blocks that are left. */
@@ -119,6 +138,7 @@ export class PromptChain {
         else {
           this.#parent = last;
           this.#at = end;
+          this.#newBlocks = 0;
         }
       } else this.#hash(from, end, keys);
     }
@@ -130,15 +150,25 @@ export class PromptChain {
     const { chain } = this.#keyClass;
     const hashes = chain.blockSize / chain.hashBlockSize;
     const parent = this.#parent;
-    const digests = chain.hashTokens(this.#tokensOf(at, to), {
-      parent,
-      extraKeys: this.#extraKeys?.slice(at * hashes, to * hashes),
-    });
+    const digests =
+      this.#suppliedOf(at, to) ??
+      chain.hashTokens(this.#tokensOf(at, to), {
+        parent,
+        extraKeys: this.#extraKeys?.slice(at * hashes, to * hashes),
+      });
     const own = chain.toKeys(digests);
     keys.set(own, 2 * (at - from));
     if (this.#known !== undefined && at > 0) this.#hashed.push({ from: at, parent, digests, keys: own });
     this.#parent = digests.slice(digests.length - chain.digestBytes);
     this.#at = to;
+    this.#newBlocks += to - at;
+  }
+
+  #suppliedOf(from: number, to: number): Uint8Array | undefined {
+    if (this.#supplied === undefined) return undefined;
+    const { from: first, digests } = this.#supplied;
+    const { digestBytes } = this.#keyClass.chain;
+    return digests.subarray((from - first) * digestBytes, (to - first) * digestBytes);
   }
 
   /** The first stretch is hashed before anything is known of a prompt: one that nobody holds costs that and no more. */

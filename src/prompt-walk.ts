@@ -18,6 +18,10 @@ import { type Candidate, type Match, type Matches, PrefixScorer } from "./score/
 import type { Turns } from "./turns.js";
 import type { ExtraKeysEra } from "./types.js";
 
+/** Blocks in a row that are held and not known, before what is left of them is hashed elsewhere: it may be held as well. */
+const HASHED_HERE = 256;
+/** Tokens that are sooner hashed elsewhere: below, the way to a thread and back costs as much. */
+const HASHED_ELSEWHERE = 16_384;
 /** Blocks that are looked up between two looks at the clock: with 1,000 pods under different holders each, 2 ms. */
 const AT_A_TIME = 32;
 
@@ -32,6 +36,14 @@ export interface PromptWalkOptions {
 
 /** What keys of a prompt come from beside its tokens. */
 export type ModelRequest = KeyedRequest & { readonly model: string };
+
+/** Gives the digests of a prompt's end: tokens of whole blocks, and the digest before them. */
+export type HashRest = (
+  keyClass: KeyClass,
+  era: ExtraKeysEra,
+  tokens: Uint32Array,
+  parent: Uint8Array,
+) => Promise<Uint8Array>;
 
 /** A match, and the form of extra keys that it was found under. */
 export interface Found {
@@ -111,15 +123,16 @@ export class PromptWalk {
   /**
    * {@link match} in slices of the event loop's turns: the blocks of a long prompt that many pods hold take tens of
    * milliseconds. What changes meanwhile counts from where the walk has come to, as if it had been asked a little later.
+   * @param hashRest - gives the digests of what is long, held and not known
    * @returns undefined if what the candidates' blocks are keyed or counted by changed meanwhile: to be asked again
    */
   async matchInTurns(
     tokens: Uint32Array,
     query: Query,
-    hashed: HashedPrompt["lists"],
     turns: Turns,
+    hashRest: HashRest | undefined,
   ): Promise<PromptMatches | undefined> {
-    const { index, tiers, tierWeights } = this.#options;
+    const { index, tiers, tierWeights, known } = this.#options;
     // Others are looked up in between.
     const scorer = new PrefixScorer(index.slots);
     const weights = weightsOf(tiers, tierWeights);
@@ -130,23 +143,32 @@ export class PromptWalk {
     const found = new PromptMatches(query.candidates.length);
     for (const [keyClass, peers] of byKeyClass(query)) {
       for (const era of erasOf(keyClass, query)) {
-        const keys = hashed.find((list) => list.name === keyClass.name && list.era === era)?.keys;
-        if (keys === undefined) {
-          found.add(this.#walk(tokens, query, keyClass, era, peers, true, undefined), era, peers);
-          continue;
-        }
+        const extraKeys = this.#extraKeys(tokens, query, keyClass, era);
+        if (extraKeys === "unknown") continue;
         const matches = scorer.begin(this.#candidatesOf(query, peers), weights);
+        const blocks = usableBlocks(tokens.length, keyClass.chain.blockSize);
+        const chain = new PromptChain({ tokens, blocks, keyClass, extraKeys, known });
         let goesOn = false;
-        for (let block = 0; 2 * block < keys.length; block += AT_A_TIME) {
-          if (!turns.hasTime) {
-            await turns.next();
-            if (!isSame()) return undefined;
+        let runs = true;
+        while (runs && !chain.isDone) {
+          const rest = hashRest && chain.remainder(HASHED_HERE);
+          if (rest !== undefined && rest.tokens.length >= HASHED_ELSEWHERE) {
+            chain.supply(await hashRest!(keyClass, era, rest.tokens, rest.parent));
             goesOn = false;
           }
-          const some = keys.subarray(2 * block, 2 * (block + AT_A_TIME));
-          if (!index.lookup(some, scorer, block, true, goesOn)) break;
-          goesOn = true;
+          let block = chain.at;
+          const keys = chain.next();
+          for (let at = 0; runs && at < keys.length; at += 2 * AT_A_TIME, block += AT_A_TIME) {
+            if (!turns.hasTime) {
+              await turns.next();
+              goesOn = false;
+            }
+            if (!goesOn && !isSame()) return undefined;
+            runs = index.lookup(keys.subarray(at, at + 2 * AT_A_TIME), scorer, block, true, goesOn);
+            goesOn = true;
+          }
         }
+        if (chain.isNew) chain.remember(longest(matches));
         found.add(matches, era, peers);
       }
     }

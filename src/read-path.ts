@@ -9,7 +9,7 @@ import { checkInteger, checkName, checkOptions, rangeMistake } from "./errors.js
 import type { HashedPrompt, HashPlan } from "./hash-plan.js";
 import { LatencyHistogram } from "./metrics.js";
 import type { Models } from "./models.js";
-import { type PromptMatches, type PromptWalk, weightsOf } from "./prompt-walk.js";
+import { type HashRest, type PromptMatches, type PromptWalk, weightsOf } from "./prompt-walk.js";
 import type { Publisher } from "./publisher-state.js";
 import type { Publishers } from "./publishers.js";
 import { type Query, resolveQuery } from "./query.js";
@@ -50,6 +50,10 @@ export class ReadPath {
     this.#options = options;
   }
 
+  get chainKey(): Uint8Array {
+    return this.#options.chainKey;
+  }
+
   /** What {@link score} would hash. @throws TypeError or RangeError for a mistake in the arguments */
   plan(promptTokens: number, request: ScoreRequest): HashPlan {
     checkInteger("promptTokens", promptTokens, 0);
@@ -71,24 +75,21 @@ export class ReadPath {
     return this.#answer(ids, query, this.#options.walk.match(ids, query, true, hashed?.lists), started);
   }
 
-  /** {@link score} in slices, for a prompt that is long. @throws the signal's reason too */
+  /** {@link score} in slices, for a prompt that is long. @throws what `hashRest` does too */
   async scoreInTurns(
-    hashed: HashedPrompt,
+    tokens: TokenIds,
     request: ScoreRequest,
     turns: Turns,
-    signal: AbortSignal | undefined,
+    hashRest: HashRest | undefined,
   ): Promise<PodScores> {
     const started = this.#options.stopwatch();
-    const { tokens, lists } = hashed;
-    const asked = this.#ask(tokens, request, hashed);
+    const ids = checkTokens(tokens);
+    const asked = this.#ask(ids, request, undefined);
     // Pods that are heard of meanwhile are none of its candidates.
     const query = { ...asked, candidates: [...asked.candidates] };
-    const matches = await this.#options.walk.matchInTurns(tokens, query, lists, turns);
-    signal?.throwIfAborted();
+    const matches = await this.#options.walk.matchInTurns(ids, query, turns, hashRest);
     // Rare enough to be held up by.
-    return matches === undefined
-      ? this.score(tokens, request, hashed)
-      : this.#answer(tokens, query, matches, started);
+    return matches === undefined ? this.score(ids, request) : this.#answer(ids, query, matches, started);
   }
 
   #ask(tokens: Uint32Array, request: ScoreRequest, hashed: HashedPrompt | undefined): Query {

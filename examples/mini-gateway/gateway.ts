@@ -16,7 +16,7 @@ import { mergedModels } from "./model-list.js";
 import { ModelNames, type ResolvedModel } from "./model-names.js";
 import { type Pick, type Pod, Pods } from "./pods.js";
 import { endToEnd, relay, Upstream } from "./proxy.js";
-import { NOTHING_KNOWN, type Scoring, score } from "./scoring.js";
+import { type Input, modelOf, NOTHING_KNOWN, readInput, type Scoring, score } from "./scoring.js";
 import { loadsFiles, loadTokenizers } from "./tokenizers.js";
 import { UsageReader } from "./usage.js";
 
@@ -35,6 +35,8 @@ interface Request {
   readonly message: IncomingMessage;
   readonly response: ServerResponse;
   readonly body: Buffer;
+  /** Undefined where nothing is scored. */
+  readonly input: Input | undefined;
   readonly model: ResolvedModel;
   /** Aborted when the client has gone. */
   readonly gone: AbortSignal;
@@ -173,9 +175,10 @@ export class Gateway {
     const gone = new AbortController();
     response.on("close", () => gone.abort());
     let body = await readBody(message, this.#config.bodyLimitBytes);
-    const model = this.#names.resolve(parseBody(body).model);
+    const input = this.#config.scoring ? readInput(body) : undefined;
+    const model = this.#names.resolve(modelOf(input) ?? parseBody(body).model);
     if (model.target !== model.model) body = withModel(body, model.target);
-    const request: Request = { id, message, response, body, model, gone: gone.signal };
+    const request: Request = { id, message, response, body, input, model, gone: gone.signal };
 
     let candidates = this.#pods.available(model.base);
     if (candidates.length === 0) throw noEngine(model.base);
@@ -193,7 +196,7 @@ export class Gateway {
 
   /** Fails open: whatever goes wrong here, the request is routed by load. */
   async #score(
-    { id, body, model }: Request,
+    { id, input, model }: Request,
     pods: readonly Pod[],
   ): Promise<{ scoring: Scoring; failed: boolean; scoreMs: number }> {
     const started = performance.now();
@@ -202,8 +205,7 @@ export class Gateway {
     let failed = false;
     try {
       const limitMs = this.#config.scoreTimeoutMs;
-      const request = { body, model: model.target, pods, limitMs };
-      if (this.#config.scoring) scoring = await score(this.indexer, request);
+      if (input) scoring = await score(this.indexer, { input, model: model.target, pods, limitMs });
       if (scoring !== null) this.#log("INFO", "Got pod scores", { ...who, scores: scoring.scores });
     } catch (error) {
       failed = true;

@@ -26,9 +26,24 @@ export const NOTHING_KNOWN: Scoring = {
   observe: () => {},
 };
 
+/** What a body gives to score, or what keeps it from being scored. */
+export type Input = ScoreInput | Error;
+
+/** The one time that a body is parsed: `JSON.parse` would lose what templates print back. */
+export function readInput(body: Uint8Array): Input {
+  try {
+    return scoreInputFromOpenAI(body);
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+export function modelOf(input: Input | undefined): string | undefined {
+  return input instanceof Error ? undefined : input?.model;
+}
+
 export interface ScoringRequest {
-  /** The body, as it will be sent. */
-  readonly body: Uint8Array;
+  readonly input: Input;
   /** The base model's or the adapter's name. */
   readonly model: string;
   readonly pods: readonly Pod[];
@@ -45,15 +60,15 @@ export async function score(indexer: Indexer, request: ScoringRequest): Promise<
   const late = new Promise<never>((_, reject) =>
     signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
   );
-  return Promise.race([scoreBody(indexer, request, signal), late]);
+  return Promise.race([scoreInput(indexer, request, signal), late]);
 }
 
-async function scoreBody(
+async function scoreInput(
   indexer: Indexer,
-  { body, model, pods }: ScoringRequest,
+  { input, model, pods }: ScoringRequest,
   signal: AbortSignal,
 ): Promise<Scoring | null> {
-  const input = scoreInputFromOpenAI(body);
+  if (input instanceof Error) throw input;
   if (!input.readsPrefixCache) return null;
   const candidates = { model, pods: pods.map(({ name }) => name), cacheSalt: input.cacheSalt };
   const prompts = await tokenize(indexer, model, input, signal);

@@ -1,6 +1,6 @@
 /** Where the gateway sends requests, and what it says and counts about them. */
 import type { Tokenizer } from "kvblock";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Engine, EngineOptions } from "../../examples/engine/engine.js";
 import { byteTokenizer, startByteEngine } from "./engine-support.js";
 import {
@@ -54,6 +54,22 @@ async function ask(
 const nameOf = ({ url }: Engine): string => new URL(url).host;
 
 describe("scores", () => {
+  it("parses a body once; where it gives nothing to score, once more for its model", async () => {
+    const gateway = await following([await engine()]);
+    const parse = vi.spyOn(JSON, "parse");
+    const parsed = (body: object): number =>
+      parse.mock.calls.filter(([text]) => text === JSON.stringify(body)).length;
+    await ask(gateway, BODY);
+    // The engine, which runs here too, parses it itself.
+    expect(parsed(BODY)).toBe(1);
+    const unscored = { ...BODY, prompt: [] };
+    await ask(gateway, unscored);
+    expect(parsed(unscored)).toBe(2);
+    parse.mockRestore();
+    expect(gateway.said("Got pod scores")).toHaveLength(1);
+    expect(gateway.said("Scoring failed, routing by load")).toHaveLength(1);
+  });
+
   it("sends a prompt back to the pod that has it, and logs the scores as llm-d does", async () => {
     const engines = [await engine(), await engine()];
     const gateway = await following(engines);

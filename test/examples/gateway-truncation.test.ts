@@ -4,7 +4,7 @@ import { storedFrame } from "kvblock/testing";
 import { createHuggingFaceTokenizer } from "kvblock/tokenize";
 import { expect, it } from "vitest";
 import type { Pod } from "../../examples/mini-gateway/pods.js";
-import { score } from "../../examples/mini-gateway/scoring.js";
+import { readInput, score } from "../../examples/mini-gateway/scoring.js";
 import { byteLevelJson } from "../tokenize/byte-level-json.js";
 
 const model = "llama";
@@ -52,7 +52,8 @@ it.each([
   await indexer.settled();
   const body = Buffer.from(JSON.stringify({ model, prompt, truncate_prompt_tokens: 8, ...fields }));
   const pod = { name: "pod" } as Pod;
-  const scoring = await score(indexer, { body, model, pods: [pod], limitMs: 10_000 });
+  const input = readInput(body);
+  const scoring = await score(indexer, { input, model, pods: [pod], limitMs: 10_000 });
   // Of eight tokens the first block: the engine computes the last token anew.
   expect(scoring!.scores).toEqual({ pod: 1 });
   await indexer.close();

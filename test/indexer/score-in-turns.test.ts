@@ -22,16 +22,18 @@ const MODES: [string, IndexerOptions["hash"]][] = [
 afterEach(() => vi.restoreAllMocks());
 
 /** A pool's answers, made here. */
-async function hasher(): Promise<PromptHasher> {
+async function hasher() {
   const plans = await PlanHasher.load();
-  return {
-    hashPrompt: async (tokens, plan) => ({ tokens, request: plan.request, lists: plans.hash(tokens, plan) }),
-    diagnose: () => [],
-  };
+  const hashPrompt = vi.fn<PromptHasher["hashPrompt"]>(async (tokens, plan) => ({
+    tokens,
+    request: plan.request,
+    lists: plans.hash(tokens, structuredClone(plan)),
+  }));
+  return { hashPrompt, diagnose: () => [] } satisfies PromptHasher;
 }
 
-async function indexerOf(hash: IndexerOptions["hash"]): Promise<Indexer> {
-  return Indexer.create({ onDiagnostic: null, clock: () => 0, hash, pool: await hasher() });
+async function indexerOf(hash: IndexerOptions["hash"], pool?: PromptHasher): Promise<Indexer> {
+  return Indexer.create({ onDiagnostic: null, clock: () => 0, hash, pool: pool ?? (await hasher()) });
 }
 
 function tokensOf(seed: number): Uint32Array {
@@ -165,5 +167,56 @@ describe.each(MODES)("a long prompt, %s", (_, hash) => {
     await nextTurn();
     await indexer.close();
     await closed;
+  });
+});
+
+describe("what is hashed of it", () => {
+  const [, exact] = MODES[0]!;
+
+  it("is asked of the pool where it is long, held and not known, and remembered", async () => {
+    const pool = await hasher();
+    const indexer = await indexerOf(exact, pool);
+    const tokens = tokensOf(1);
+    holdersOf(indexer, tokens);
+    const first = [...(await indexer.scorePrompt(tokens, { model }))];
+    expect(pool.hashPrompt).toHaveBeenCalledTimes(1);
+    const [rest, { lists }] = pool.hashPrompt.mock.calls[0]!;
+    expect(rest.length).toBeLessThan(tokens.length - 256 * 16);
+    expect(rest).toEqual(tokens.slice(tokens.length - 1 - rest.length, -1));
+    expect(lists).toMatchObject([{ parent: expect.any(Uint8Array) }]);
+    expect([...(await indexer.scorePrompt(tokens, { model }))]).toEqual(first);
+    expect(pool.hashPrompt).toHaveBeenCalledTimes(1);
+    expect([...indexer.scoreTokens(tokens, { model })]).toEqual(first);
+  });
+
+  it("is not where nobody holds it, under a cheap chain, with extra keys in each block, or without threads", async () => {
+    const pool = await hasher();
+    const told = async (hash: IndexerOptions["hash"], request = {}, options = {}): Promise<void> => {
+      const indexer = await indexerOf(hash, Object.assign(pool, { isInline: undefined }, options));
+      const tokens = tokensOf(1);
+      holdersOf(indexer, tokens);
+      const scores = await indexer.scorePrompt(tokens, { model, ...request });
+      expect([...scores]).toEqual([...indexer.scoreTokens(tokens, { model, ...request })]);
+    };
+    await told({ mode: "tokens" });
+    await told(exact, { loraName: "adapter" });
+    await told(exact, { cacheSalt: "tenant", pods: ["pod-0", "pod-1", "pod-2"] });
+    await told(exact, {}, { isInline: true });
+    expect(pool.hashPrompt).not.toHaveBeenCalled();
+    await told(exact);
+    expect(pool.hashPrompt).toHaveBeenCalledTimes(1);
+  });
+
+  it("is an error where the pool is of another version", async () => {
+    const pool: PromptHasher = {
+      hashPrompt: async (tokens, { request }) => ({ tokens, request, lists: [] }),
+      diagnose: () => [],
+    };
+    const indexer = await indexerOf(exact, pool);
+    const tokens = tokensOf(1);
+    holdersOf(indexer, tokens);
+    await expect(indexer.scorePrompt(tokens, { model })).rejects.toMatchObject({
+      code: "ERR_KVBLOCK_WORKER",
+    });
   });
 });

@@ -103,21 +103,33 @@ describe("an indexer with a pool", () => {
   const text = "a long prompt. ".repeat(9000);
   const chat = [{ role: "user", content: text }];
 
-  it("neither tokenizes nor hashes a prompt of 128K tokens here, and says the same as without", async () => {
+  it("tokenizes a prompt of 128K tokens and hashes what is not known of it there, and says the same as without", async () => {
     const pool = await poolOf({ workers: 1 });
     const tokenizer = await pool.tokenizer(TINY);
-    const { indexer } = await indexerOf({ hash: { mode: "tokens" }, tokenizers: { base: tokenizer }, pool });
+    const hash = { mode: "exact", algorithm: "sha256_cbor", seed: "0" } as const;
+    const { indexer } = await indexerOf({ hash, tokenizers: { base: tokenizer }, pool });
     const tokens = await indexer.tokenizePrompt(text, { model });
     expect(tokens.length).toBeGreaterThan(128 * 1024);
-    indexer.apply(storedFrame({ pod: "a", model, tokens: tokens.slice(0, 1600), blockSize: 16 }));
-    expect(indexer.scoreTokens(tokens, { model }).toJSON()).toEqual({ a: 100 });
+    const of = { model, blockSize: 16, seed: "0" };
+    indexer.apply(storedFrame({ ...of, pod: "a", tokens: tokens.slice(0, 100_000) }));
+    indexer.apply(storedFrame({ ...of, pod: "b", tokens: tokens.slice(0, 1600) }));
+    const blocks = { a: 6250, b: 100 };
+    const hashed = (): number =>
+      spy.mock.calls.reduce((sum, [some]) => sum + Math.floor(some.length / 16), 0);
     const spy = vi.spyOn(HashChain.prototype, "hashTokens");
-    const pods = ["b", "a"][Symbol.iterator]();
+    const asked = vi.spyOn(pool, "hashPrompt");
+    const pods = ["c", "b", "a"][Symbol.iterator]();
     const scores = await indexer.scorePrompt(text, { model, pods });
-    expect(scores.toJSON()).toEqual({ a: 100 });
-    expect(Array.from(scores, ({ pod }) => pod)).toEqual(["a", "b"]);
-    expect((await indexer.scoreChat(chat, { model })).toJSON()).toEqual({ a: 100 });
-    expect(spy).not.toHaveBeenCalled();
+    expect(scores.toJSON()).toEqual(blocks);
+    expect(Array.from(scores, ({ pod }) => pod)).toEqual(["a", "b", "c"]);
+    expect(asked).toHaveBeenCalledTimes(1);
+    expect(hashed()).toBeLessThan(600);
+    // Known by now.
+    spy.mockClear();
+    expect((await indexer.scoreChat(chat, { model })).toJSON()).toEqual(blocks);
+    expect(asked).toHaveBeenCalledTimes(1);
+    expect(hashed()).toBeLessThan(600);
+    expect(indexer.scoreTokens(tokens, { model }).toJSON()).toEqual(blocks);
   });
 
   it("hands on the signal, and tells what stands wrong with the pool", async () => {

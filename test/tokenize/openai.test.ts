@@ -58,7 +58,10 @@ describe("a completions body", () => {
       { truncate_prompt_tokens: 5, truncation_side: "right" },
       { tokens: 5, side: "right", cutsSpecialTokens: true },
     ],
-    [{ truncate_prompt_tokens: 5, truncation_side: null }, { tokens: 5, side: "left" }],
+    [
+      { truncate_prompt_tokens: 5, truncation_side: null },
+      { tokens: 5, side: "left" },
+    ],
     [{ truncate_prompt_tokens: -1 }, undefined],
     [{ truncate_prompt_tokens: null }, undefined],
   ])("%j is truncation %j", (fields, truncation) => {

@@ -36,7 +36,11 @@ describe("a prompt with special tokens around it", () => {
 
   it("is cut as it stands where the request says so", () => {
     const cut = (side: "left" | "right"): number[] => [
-      ...truncateTokens([1, 2, 3, 4, 5], { tokens: 2, side, cutsSpecialTokens: true }, { before: 2, after: 1 }),
+      ...truncateTokens(
+        [1, 2, 3, 4, 5],
+        { tokens: 2, side, cutsSpecialTokens: true },
+        { before: 2, after: 1 },
+      ),
     ];
     expect(cut("left")).toEqual([4, 5]);
     expect(cut("right")).toEqual([1, 2]);
