@@ -48,6 +48,13 @@ export class ByteCursor {
     return this;
   }
 
+  /** Keep no payload. */
+  leave(): void {
+    this.bytes = NOTHING;
+    this.view = NOTHING_VIEW;
+    this.end = this.at = 0;
+  }
+
   get atEnd(): boolean {
     return this.at === this.end;
   }

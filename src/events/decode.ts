@@ -1,22 +1,17 @@
 /**
  * One payload → one event batch. A batch is an array `[ts, events, data_parallel_rank]`, of two elements in vLLM's
- * first version, or a map of the same names. A bad event costs that event only.
+ * first version, or a map of the same names.
  * @module
  */
 import { typeMistake } from "../errors.js";
 import { type BatchPool, roomOf } from "./batch-pool.js";
-import { type EventShape, takeBlockRemoved, takeBlockStored, takeFields } from "./block-events.js";
+import { takeFields } from "./block-events.js";
 import type { Draft } from "./event-drafts.js";
-import type { EventBatch, KvEvent, SkippedEvent } from "./event-types.js";
-import type { MsgpackCursor } from "./msgpack-cursor.js";
-import { BrokenSignal, SkipSignal } from "./signals.js";
-import { isDue, passOver, pause, type Rest, rewind } from "./steps.js";
-
-/** Bad events that one batch may list; a one-byte bad event costs a list entry, so the list must end somewhere. */
-const MAX_SKIPPED = 65_536;
-const MAX_TYPE_NAME = 64;
-
-const CLEARED: KvEvent = Object.freeze({ type: "AllBlocksCleared" });
+import { shapeOf, takeEvents } from "./event-list.js";
+import type { EventBatch, KvEvent } from "./event-types.js";
+import { MsgpackCursor } from "./msgpack-cursor.js";
+import { BrokenSignal } from "./signals.js";
+import { passOver, type Rest } from "./steps.js";
 
 /** What a batch has before its list of events is read: told by identity. */
 const UNREAD: KvEvent[] = [];
@@ -41,7 +36,8 @@ const unread = (): Draft<EventBatch> => ({
  * Cost: one pass; memory within a small multiple of the payload, whatever lengths it declares.
  */
 export function decodeEventBatch(payload: Uint8Array, pool?: BatchPool | undefined): EventBatch {
-  const cursor = cursorOf(payload, Number.POSITIVE_INFINITY, pool);
+  checkPayload(payload);
+  const cursor = roomOf(pool).cursor(payload);
   const batch = unread();
   try {
     const rest = takeBatch(cursor, batch);
@@ -49,6 +45,8 @@ export function decodeEventBatch(payload: Uint8Array, pool?: BatchPool | undefin
     return checked(cursor, batch);
   } catch (signal) {
     return brokenOff(batch, signal);
+  } finally {
+    cursor.leave();
   }
 }
 
@@ -62,7 +60,8 @@ export function* decodeInSteps(
   stepBytes: number,
   pool?: BatchPool | undefined,
 ): Generator<number, EventBatch> {
-  const cursor = cursorOf(payload, stepBytes, pool);
+  checkPayload(payload);
+  const cursor = new MsgpackCursor(roomOf(pool)).begin(payload, stepBytes);
   const batch = unread();
   try {
     yield* takeBatch(cursor, batch) ?? [];
@@ -72,9 +71,8 @@ export function* decodeInSteps(
   }
 }
 
-function cursorOf(payload: Uint8Array, stepBytes: number, pool?: BatchPool | undefined): MsgpackCursor {
+function checkPayload(payload: Uint8Array): void {
   if (!(payload instanceof Uint8Array)) throw typeMistake("payload", "Uint8Array", payload);
-  return roomOf(pool).cursor(payload, stepBytes);
 }
 
 /** Read a batch, or up to what is long: then the rest is left. */
@@ -103,7 +101,7 @@ function brokenOff(batch: Draft<EventBatch>, signal: unknown): EventBatch {
 /** The batch's own time in seconds, without decoding its events; NaN if it cannot be read, or the batch is a map. */
 export function peekBatchTime(payload: Uint8Array): number {
   try {
-    const cursor = roomOf(undefined).cursor(payload);
+    const cursor = new MsgpackCursor(roomOf(undefined)).begin(payload);
     return (cursor.arrayLength() > 0 ? cursor.number() : undefined) ?? Number.NaN;
   } catch (signal) {
     if (!(signal instanceof BrokenSignal)) throw signal;
@@ -115,7 +113,12 @@ const POSITIONS: readonly string[] = ["ts", "events", "data_parallel_rank"];
 
 function takeBatchField(cursor: MsgpackCursor, name: string, batch: Draft<EventBatch>): Rest | undefined {
   const { at } = cursor;
-  if (name === "events") return takeEvents(cursor, batch);
+  if (name === "events") {
+    const count = cursor.arrayLength();
+    if (count < 0) notABatch(at);
+    if (batch.events === UNREAD) batch.events = [];
+    return takeEvents(cursor, batch, count);
+  }
   if (name === "ts") {
     const ts = cursor.number();
     if (ts === undefined || !Number.isFinite(ts)) notABatch(at);
@@ -131,167 +134,6 @@ function takeRank(cursor: MsgpackCursor): number | null {
   const rank = cursor.integer();
   if (rank === undefined || rank < 0 || rank > 0xffffffff) notABatch(at);
   return rank;
-}
-
-function takeEvents(cursor: MsgpackCursor, batch: Draft<EventBatch>): Rest | undefined {
-  const { at } = cursor;
-  const count = cursor.arrayLength();
-  if (count < 0) notABatch(at);
-  if (batch.events === UNREAD) batch.events = [];
-  const progress: Progress = { index: 0, start: at, count };
-  const rest = takePlainEvents(cursor, batch, progress);
-  return rest === undefined ? undefined : takeEventsInSteps(cursor, batch, progress, rest);
-}
-
-/** How far a list of events is read. */
-interface Progress {
-  /** The event that is being read, and its offset. */
-  index: number;
-  start: number;
-  readonly count: number;
-}
-
-/** Take events as long as they are short and sound, as nearly all are: gives the rest of the first that is not. */
-function takePlainEvents(
-  cursor: MsgpackCursor,
-  batch: Draft<EventBatch>,
-  progress: Progress,
-): Rest<KvEvent> | undefined {
-  const { events } = batch;
-  const { layouts } = cursor.room;
-  for (; progress.index < progress.count; progress.index++) {
-    progress.start = cursor.at;
-    if (isDue(cursor)) return takeAfterPause(cursor);
-    const known = layouts.take(cursor);
-    if (known !== undefined) {
-      events.push(known);
-      continue;
-    }
-    try {
-      const taken = takeEvent(cursor);
-      if (!("type" in taken)) return taken;
-      events.push(taken);
-    } catch (signal) {
-      return raise(signal);
-    }
-  }
-  return undefined;
-}
-
-function* takeAfterPause(cursor: MsgpackCursor): Rest<KvEvent> {
-  yield pause(cursor);
-  const taken = takeEvent(cursor);
-  return "type" in taken ? taken : yield* taken;
-}
-
-// biome-ignore lint/correctness/useYield: it ends before its first pause
-function* raise(signal: unknown): Rest<never> {
-  throw signal;
-}
-
-/** Take the events that are left, of any kind. */
-function* takeEventsInSteps(
-  cursor: MsgpackCursor,
-  batch: Draft<EventBatch>,
-  progress: Progress,
-  first: Rest<KvEvent>,
-): Rest {
-  for (
-    let rest: Rest<KvEvent> | undefined = first;
-    rest !== undefined;
-    progress.index++, rest = takePlainEvents(cursor, batch, progress)
-  ) {
-    const { index, start } = progress;
-    try {
-      batch.events.push(yield* rest);
-    } catch (signal) {
-      if (!(signal instanceof SkipSignal)) throw signal;
-      if (batch.skipped.length === MAX_SKIPPED) throw new BrokenSignal("too-many-skipped", start);
-      const { reason, detail } = signal;
-      rewind(cursor, start);
-      const type = yield* knownTypeAt(cursor);
-      rewind(cursor, start);
-      yield* passed(cursor, 1);
-      batch.skipped.push({ index, type, reason, detail });
-    }
-  }
-}
-
-function* passed(cursor: MsgpackCursor, values: number): Rest {
-  const rest = passOver(cursor, values);
-  if (rest !== undefined) yield* rest;
-}
-
-/** The type of the event that begins here, if it is a known one. */
-function* knownTypeAt(cursor: MsgpackCursor): Rest<SkippedEvent["type"]> {
-  const shape = shapeOf(cursor);
-  const type =
-    shape.length < 1 ? undefined : shape.isMap ? yield* findType(cursor, shape.length) : cursor.string();
-  return type === "BlockStored" || type === "BlockRemoved" || type === "AllBlocksCleared" ? type : null;
-}
-
-function shapeOf(cursor: MsgpackCursor): EventShape {
-  const elements = cursor.arrayLength();
-  return elements >= 0 ? { isMap: false, length: elements } : { isMap: true, length: cursor.mapLength() };
-}
-
-/** Take an event field by field. */
-function takeEvent(cursor: MsgpackCursor): KvEvent | Rest<KvEvent> {
-  const start = cursor.at;
-  const taken = takeShaped(cursor);
-  if ("type" in taken && taken.type !== "AllBlocksCleared") cursor.room.layouts.learn(cursor, start, taken);
-  return taken;
-}
-
-function takeShaped(cursor: MsgpackCursor): KvEvent | Rest<KvEvent> {
-  const shape = shapeOf(cursor);
-  if (shape.length < 1) throw new SkipSignal("not-an-event", "expected an array or a map with a type");
-  if (!shape.isMap) return takeTyped(cursor, shape, cursor.string());
-  const start = cursor.at;
-  // Engines write it first.
-  const type = cursor.string() === "type" ? cursor.string() : undefined;
-  cursor.at = start;
-  return type === undefined ? takeUnordered(cursor, shape) : takeTyped(cursor, shape, type);
-}
-
-function* takeUnordered(cursor: MsgpackCursor, shape: EventShape): Rest<KvEvent> {
-  const taken = takeTyped(cursor, shape, yield* findType(cursor, shape.length));
-  return "type" in taken ? taken : yield* taken;
-}
-
-function takeTyped(
-  cursor: MsgpackCursor,
-  shape: EventShape,
-  type: string | undefined,
-): KvEvent | Rest<KvEvent> {
-  if (type === undefined) throw new SkipSignal("not-an-event", "expected a type name");
-  if (type === "BlockStored") return takeBlockStored(cursor, shape);
-  if (type === "BlockRemoved") return takeBlockRemoved(cursor, shape);
-  if (type !== "AllBlocksCleared") throw new SkipSignal("unknown-type", type.slice(0, MAX_TYPE_NAME));
-  const rest = passOver(cursor, shape.isMap ? 2 * shape.length : shape.length - 1);
-  return rest === undefined ? CLEARED : cleared(rest);
-}
-
-function* cleared(rest: Rest): Rest<KvEvent> {
-  yield* rest;
-  return CLEARED;
-}
-
-/** The value of a map's `type`, wherever it stands; the cursor stays on the first entry. */
-function* findType(cursor: MsgpackCursor, entries: number): Rest<string | undefined> {
-  const start = cursor.at;
-  let type: string | undefined;
-  for (let i = 0; i < entries && type === undefined; i++) {
-    if (isDue(cursor)) yield pause(cursor);
-    const name = cursor.string();
-    if (name === undefined) yield* passed(cursor, 1);
-    if (name === "type") {
-      type = cursor.string();
-      if (type === undefined) break;
-    } else yield* passed(cursor, 1);
-  }
-  rewind(cursor, start);
-  return type;
 }
 
 function notABatch(offset: number): never {

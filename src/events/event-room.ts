@@ -44,11 +44,10 @@ export class EventRoom {
     this.words.reuse();
   }
 
-  /** A cursor at a payload's beginning. */
-  cursor(payload: Uint8Array, stepBytes?: number): MsgpackCursor {
-    if (!this.#isReused) return new MsgpackCursor(this).begin(payload, stepBytes);
+  /** The room's own cursor, at a payload's beginning: for who reads it in one go, and lets it {@link MsgpackCursor.leave} then. */
+  cursor(payload: Uint8Array): MsgpackCursor {
     this.#cursor ??= new MsgpackCursor(this, true);
-    return this.#cursor.begin(payload, stepBytes);
+    return this.#cursor.begin(payload);
   }
 
   /** An event without blocks, parent and tokens. Its other fields are to be filled in: they are of another event. */
