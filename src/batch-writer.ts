@@ -127,14 +127,19 @@ export class BatchWriter {
   #noteExtraKeys({ model, saltsSeen, lorasSeen }: Publisher, event: BlockStored): void {
     if (event.loraName !== null || event.loraId !== null) bump(this.withLora, model);
     if (event.loraName !== null) remember(lorasSeen, event.loraName);
-    const first = event.parentKey === null ? (event.extraKeys?.[0] ?? null) : null;
-    // On a first block a string that is not the adapter's name is a salt, or an older wire's bare image identifier.
-    const salt =
-      event.cacheSalt ?? first?.find((key) => typeof key === "string" && key !== event.loraName) ?? null;
+    const salt = event.cacheSalt ?? (event.parentKey === null ? saltOf(event) : null);
     if (salt === null) return;
     bump(this.salted, model);
-    remember(saltsSeen, salt as string);
+    remember(saltsSeen, salt);
   }
+}
+
+/** On a first block a string that is not the adapter's name is a salt, or an older wire's bare image identifier. */
+function saltOf({ extraKeys, loraName }: BlockStored): string | null {
+  const first = extraKeys === null || extraKeys.length === 0 ? null : extraKeys[0]!;
+  if (first === null) return null;
+  for (const key of first) if (typeof key === "string" && key !== loraName) return key;
+  return null;
 }
 
 /** An event could not be read. What may have been a removal leaves what is held as a lost frame does. */

@@ -76,7 +76,7 @@ export class KvBlockIndexer implements Indexer {
         const publisher = publishers.byOwner(owner);
         if (publisher?.complete) publisher.markIncomplete();
       },
-      onEvicted: (line, hi, lo) => removals.note(line, hi, lo),
+      onEvicted: (line, keys, block) => removals.noteBlock(line, keys, block),
     });
     const feeds = new ReplayFeeds();
     const removals = new RecentRemovals(index.memoryLimitBytes, (bytes) => index.reserve(bytes));

@@ -47,6 +47,8 @@ export class OwnKeyWriter {
   readonly #options: OwnKeyWriterOptions;
   /** Room for an event's own keys; undefined while one has it, since a host that is told of something may apply others. */
   #kept: Uint32Array | undefined;
+  /** The last event's parent. */
+  readonly #parent: [hi: number, lo: number] = [0, 0];
 
   constructor(options: OwnKeyWriterOptions) {
     this.#options = options;
@@ -138,7 +140,7 @@ export class OwnKeyWriter {
     const { index, tiers, onPlaced, chainOf } = this.#options;
     const { handles } = publisher;
     const { blockKeys, parentKey } = event;
-    let parent: Lanes | null = null;
+    let parent: [number, number] | null = null;
     if (parentKey !== null) {
       if (!handles.get(parentKey[0], parentKey[1])) {
         this.#park(publisher, event, parentKey);
@@ -146,7 +148,9 @@ export class OwnKeyWriter {
       }
       // With none of its blocks left it proves nothing of its parent.
       if (blocks === 0) return true;
-      parent = [handles.ownHi, handles.ownLo];
+      parent = this.#parent;
+      parent[0] = handles.ownHi;
+      parent[1] = handles.ownLo;
       if (publisher.impliesParents && tiers.names[line.tier] === ENGINE_TIER)
         index.imply(line, handles.ownHi, handles.ownLo);
     }

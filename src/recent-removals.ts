@@ -66,6 +66,11 @@ export class RecentRemovals {
     this.#isNoted = false;
   }
 
+  /** Note one of some keys' blocks: as {@link note}, without numbers that are made for the call. */
+  noteBlock(line: number, keys: Uint32Array, block: number): void {
+    this.note(line, keys[2 * block]!, keys[2 * block + 1]!);
+  }
+
   note(line: number, hi: number, lo: number, dropped = false): void {
     if (!this.#isNoted) this.#noteFrame();
     const at = (this.#count++ & this.#mask) * STRIDE;

@@ -224,7 +224,7 @@ export class BlockIndex {
         run = 0;
       }
       run++;
-      if (onEvicted !== undefined && (transitions.effect & GONE) !== 0) onEvicted(line.id, hi, lo);
+      if (onEvicted !== undefined && (transitions.effect & GONE) !== 0) onEvicted(line.id, keys, block);
       if (at >= 0) {
         if (to !== set || role !== undefined) shard.setAt(at, to, role === undefined ? 0 : STORED_WARMTH);
       } else if (to !== 0) {

@@ -40,7 +40,7 @@ export interface BlockIndexOptions {
   /** Called with the owner, the line's id and the block of each entry that the memory limit dropped. */
   onDropped?: ((owner: number, line: number, hi: number, lo: number) => void) | undefined;
   /** Called with a line's id and a block whose last copy it was told is gone. */
-  onEvicted?: ((line: number, hi: number, lo: number) => void) | undefined;
+  onEvicted?: ((line: number, keys: Uint32Array, block: number) => void) | undefined;
 }
 
 export function zeroCounts(): IndexCounts {

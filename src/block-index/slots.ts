@@ -137,10 +137,13 @@ export class Slots {
 
   /** Blocks held by the line, implied ones included. */
   residents(line: HolderLine): number {
-    const { [Role.Held]: held, [Role.Implied]: implied } = line.slots;
+    const { slots, suspects } = line;
+    const held = slots[Role.Held];
+    const implied = slots[Role.Implied];
     let sum = held === undefined ? 0 : this.resident[held]!;
     if (implied !== undefined) sum += this.resident[implied]!;
-    for (const slot of line.suspects) if (this.role[slot] !== Role.Removed) sum += this.resident[slot]!;
+    for (let i = 0; i < suspects.length; i++)
+      if (this.role[suspects[i]!] !== Role.Removed) sum += this.resident[suspects[i]!]!;
     return sum;
   }
 

@@ -14,13 +14,39 @@ import { isDue, passOver, pause, type Rest, rewind } from "./steps.js";
 const MAX_SKIPPED = 65_536;
 const MAX_TYPE_NAME = 64;
 
+/** The usual shapes, by length. */
+const ARRAYS: readonly EventShape[] = Array.from({ length: 32 }, (_, length) => ({ isMap: false, length }));
+const MAPS: readonly EventShape[] = Array.from({ length: 32 }, (_, length) => ({ isMap: true, length }));
+
 const CLEARED: KvEvent = Object.freeze({ type: "AllBlocksCleared" });
 
 /** Take so many events into a batch, up to one that is long or bad: then the rest is left. */
 export function takeEvents(cursor: MsgpackCursor, batch: Draft<EventBatch>, count: number): Rest | undefined {
-  const progress: Progress = { index: 0, start: cursor.at, count };
+  const index = takeKnownEvents(cursor, batch, count);
+  if (index === count) return undefined;
+  const progress: Progress = { index, start: cursor.at, count };
   const rest = takePlainEvents(cursor, batch, progress);
   return rest === undefined ? undefined : takeEventsInSteps(cursor, batch, progress, rest);
+}
+
+/**
+ * Take events as long as they are laid out as others before them, into a list that the next batch of as many uses again.
+ * Returns how many.
+ */
+function takeKnownEvents(cursor: MsgpackCursor, batch: Draft<EventBatch>, count: number): number {
+  const { layouts } = cursor.room;
+  const list = batch.events.length === 0 ? cursor.room.list(count) : undefined;
+  if (list === undefined) return 0;
+  for (let index = 0; index < count; index++) {
+    const known = layouts.take(cursor);
+    if (known === undefined) {
+      batch.events = list.slice(0, index);
+      return index;
+    }
+    list[index] = known;
+  }
+  batch.events = list;
+  return count;
 }
 
 /** How far a list of events is read. */
@@ -112,7 +138,8 @@ function* knownTypeAt(cursor: MsgpackCursor): Rest<SkippedEvent["type"]> {
 
 export function shapeOf(cursor: MsgpackCursor): EventShape {
   const elements = cursor.arrayLength();
-  return elements >= 0 ? { isMap: false, length: elements } : { isMap: true, length: cursor.mapLength() };
+  const length = elements >= 0 ? elements : cursor.mapLength();
+  return (elements >= 0 ? ARRAYS : MAPS)[length] ?? { isMap: elements < 0, length };
 }
 
 /** Take an event field by field. */

@@ -3,11 +3,13 @@
  * @module
  */
 import { type Draft, newRemoved, newStored, UNREAD } from "./event-drafts.js";
-import type { BlockRemoved, BlockStored } from "./event-types.js";
+import type { BlockRemoved, BlockStored, KvEvent } from "./event-types.js";
 import { Layouts } from "./layouts.js";
 import { MsgpackCursor } from "./msgpack-cursor.js";
 import { WordPool } from "./word-pool.js";
 
+/** Lists of up to so many events are kept, one of each length. */
+const KEPT_LIST = 64;
 /** Events of each type that are kept for the next batch: more than nearly all have. */
 const KEPT = 512;
 
@@ -19,7 +21,9 @@ export class EventRoom {
   #isReused = false;
   readonly #stored: Draft<BlockStored>[] = [];
   readonly #removed: Draft<BlockRemoved>[] = [];
+  readonly #lists: KvEvent[][] = [];
   readonly #parents: [hi: number, lo: number][] = [];
+  #isListTaken = false;
   #storedTaken = 0;
   #removedTaken = 0;
   #parentsTaken = 0;
@@ -41,6 +45,7 @@ export class EventRoom {
   end(): void {
     this.#isReused = this.words.isReused = false;
     this.#storedTaken = this.#removedTaken = this.#parentsTaken = 0;
+    this.#isListTaken = false;
     this.words.reuse();
   }
 
@@ -48,6 +53,13 @@ export class EventRoom {
   cursor(payload: Uint8Array): MsgpackCursor {
     this.#cursor ??= new MsgpackCursor(this, true);
     return this.#cursor.begin(payload);
+  }
+
+  /** A batch's list of so many events, whatever is in it now; undefined if none is kept. */
+  list(events: number): KvEvent[] | undefined {
+    if (!this.#isReused || this.#isListTaken || events > KEPT_LIST) return undefined;
+    this.#isListTaken = true;
+    return (this.#lists[events] ??= new Array<KvEvent>(events));
   }
 
   /** An event without blocks, parent and tokens. Its other fields are to be filled in: they are of another event. */

@@ -50,7 +50,8 @@ export class TokenChain implements KeyChain {
     out: Uint32Array,
     extraKeys?: HashTokensOptions["extraKeys"],
   ): void {
-    const [hi, lo] = parent ?? [0, this.blockSize];
+    const hi = parent === null ? 0 : parent[0];
+    const lo = parent === null ? this.blockSize : parent[1];
     if (extraKeys === undefined && this.#run !== undefined) {
       this.#run.hashKeys(tokens, blocks, hi, lo, out);
       return;
