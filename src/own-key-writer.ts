@@ -72,45 +72,52 @@ export class OwnKeyWriter {
   }
 
   remove(publisher: Publisher, event: BlockRemoved, line: HolderLine): void {
-    const { index, onSkip } = this.#options;
-    const { handles, parked } = publisher;
+    const { index } = this.#options;
+    const { handles } = publisher;
     const { blockKeys, remainingCopies } = event;
     const blocks = blockKeys.length / 2;
     const own = this.#take(blocks);
     const { evictions } = index.counts;
+    if (publisher.parked.size > 0) this.#removeWithParked(publisher, event, line, own);
     // Known blocks are taken from the index in runs, as long as no other stands between them.
-    let from = 0;
-    for (let block = 0; block < blocks; block++) {
-      const hi = blockKeys[2 * block]!;
-      const lo = blockKeys[2 * block + 1]!;
-      const known = handles.get(hi, lo);
-      own[2 * block] = handles.ownHi;
-      own[2 * block + 1] = handles.ownLo;
-      // A handle outlives its block: what is removed may be a later copy that is still parked.
-      if (parked.size > 0) {
-        if (from < block) publisher.residency.evict(line, own, remainingCopies, from, block);
-        from = block;
-        if (!(known && index.holds(line, own[2 * block]!, own[2 * block + 1]!)) && parked.removed(hi, lo)) {
-          from = block + 1;
-          continue;
-        }
+    else
+      for (let from = 0; from < blocks; ) {
+        const to = handles.getAll(blockKeys, own, from, blocks);
+        if (from < to) publisher.residency.evict(line, own, remainingCopies, from, to);
+        if (to < blocks) this.#noteUnknown(publisher);
+        from = to + 1;
       }
-      if (known) continue;
-      if (from < block) publisher.residency.evict(line, own, remainingCopies, from, block);
-      from = block + 1;
-      index.counts.unknownRemovals++;
-      onSkip("unknown-handle", publisher);
-    }
-    if (from < blocks) publisher.residency.evict(line, own, remainingCopies, from, blocks);
     this.#forget(publisher, blockKeys, own, index.counts.evictions - evictions === blocks);
     this.#giveBack(own);
   }
 
+  /** A handle outlives its block: what is removed may be a later copy that is still parked. */
+  #removeWithParked(publisher: Publisher, event: BlockRemoved, line: HolderLine, own: Uint32Array): void {
+    const { index } = this.#options;
+    const { handles, parked, residency } = publisher;
+    const { blockKeys, remainingCopies } = event;
+    for (let block = 0; block < blockKeys.length / 2; block++) {
+      const known = handles.getAll(blockKeys, own, block, block + 1) > block;
+      const isHeld = known && index.holds(line, own[2 * block]!, own[2 * block + 1]!);
+      if (!isHeld && parked.removed(blockKeys[2 * block]!, blockKeys[2 * block + 1]!)) continue;
+      if (known) residency.evict(line, own, remainingCopies, block, block + 1);
+      else this.#noteUnknown(publisher);
+    }
+  }
+
+  #noteUnknown(publisher: Publisher): void {
+    this.#options.index.counts.unknownRemovals++;
+    this.#options.onSkip("unknown-handle", publisher);
+  }
+
   /** Blocks were removed: the handles of those that are gone may go. */
   #forget(publisher: Publisher, blockKeys: Uint32Array, own: Uint32Array, all: boolean): void {
-    const areGone = all && publisher.lineCount === 1;
+    if (all && publisher.lineCount === 1) {
+      publisher.handles.removedAll(blockKeys);
+      return;
+    }
     for (let i = 0; i < blockKeys.length; i += 2)
-      if (areGone || !publisher.holdsAnywhere(own[i]!, own[i + 1]!))
+      if (!publisher.holdsAnywhere(own[i]!, own[i + 1]!))
         publisher.handles.removed(blockKeys[i]!, blockKeys[i + 1]!);
   }
 
@@ -159,27 +166,32 @@ export class OwnKeyWriter {
     chain.hashKeys(event.tokenIds, blocks, parent, own, extraKeysOf(event, blocks));
     onPlaced(publisher, event);
     const residents = index.slots.residents(line);
-    let from = 0;
-    for (let block = 0; block < blocks; block++) {
-      const hi = blockKeys[2 * block]!;
-      const lo = blockKeys[2 * block + 1]!;
-      const ownHi = own[2 * block]!;
-      const ownLo = own[2 * block + 1]!;
-      if (!handles.set(hi, lo, ownHi, ownLo, residents)) {
-        publisher.residency.add(line, own, from, block);
-        this.#lose(publisher);
-        return false;
-      }
-      if (event.hasExtraKeysField) continue;
-      // Of two equal blocks in one event the second must find the first.
-      if (isAmbiguous(publisher, hi, lo, ownHi, ownLo, residents))
-        this.#options.onSkip("ambiguous", publisher);
-      else publisher.residency.add(line, own, block, block + 1);
-      from = block + 1;
+    const kept = handles.setAll(blockKeys, own, blocks, residents);
+    if (event.hasExtraKeysField) publisher.residency.add(line, own, 0, kept);
+    else this.#addUnambiguous(publisher, blockKeys, own, kept, line);
+    if (kept < blocks) {
+      this.#lose(publisher);
+      return false;
     }
-    publisher.residency.add(line, own, from, blocks);
     this.#giveBack(own);
     return true;
+  }
+
+  /** Add blocks of a wire without extra keys. Of two equal ones in one event the second must find the first. */
+  #addUnambiguous(
+    publisher: Publisher,
+    handles: Uint32Array,
+    own: Uint32Array,
+    blocks: number,
+    line: HolderLine,
+  ): void {
+    const residents = this.#options.index.slots.residents(line);
+    for (let block = 0; block < blocks; block++) {
+      const [hi, lo] = [handles[2 * block]!, handles[2 * block + 1]!];
+      if (isAmbiguous(publisher, hi, lo, own[2 * block]!, own[2 * block + 1]!, residents))
+        this.#options.onSkip("ambiguous", publisher);
+      else publisher.residency.add(line, own, block, block + 1);
+    }
   }
 
   #park(publisher: Publisher, event: BlockStored, [hi, lo]: Lanes): void {

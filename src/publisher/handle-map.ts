@@ -77,6 +77,35 @@ export class HandleMap {
     return true;
   }
 
+  /**
+   * The own keys of some blocks' handles, pairs `[hi, lo]` as these, into `own` at their places.
+   * @returns the first block whose handle is not known, or `to`
+   */
+  getAll(handles: Uint32Array, own: Uint32Array, from: number, to: number): number {
+    for (let block = from; block < to; block++) {
+      const known = this.get(handles[2 * block]!, handles[2 * block + 1]!);
+      own[2 * block] = this.ownHi;
+      own[2 * block + 1] = this.ownLo;
+      if (!known) return block;
+    }
+    return to;
+  }
+
+  /**
+   * As {@link set}, of some blocks' handles.
+   * @returns the first block whose handle was not kept, or `to`
+   */
+  setAll(handles: Uint32Array, own: Uint32Array, to: number, heldBlocks: number): number {
+    for (let i = 0; i < 2 * to; i += 2)
+      if (!this.set(handles[i]!, handles[i + 1]!, own[i]!, own[i + 1]!, heldBlocks)) return i / 2;
+    return to;
+  }
+
+  /** As {@link removed}, of all these handles. */
+  removedAll(handles: Uint32Array): void {
+    for (let i = 0; i < handles.length; i += 2) this.removed(handles[i]!, handles[i + 1]!);
+  }
+
   /** The handle's block is not held any more: it is forgotten after so many others, unless it is set again before. */
   removed(hi: number, lo: number): void {
     if (this.#removed === undefined) {
