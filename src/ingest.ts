@@ -19,13 +19,7 @@ export async function ingest(
   signal?: AbortSignal,
 ): Promise<void> {
   signal?.throwIfAborted();
-  /** Apply one; a promise if it has to wait for its turn, or to be waited for. */
-  const take = (frame: KvFrame): unknown => (turns.hasTime ? apply(frame) : takeLater(frame));
-  const takeLater = async (frame: KvFrame): Promise<void> => {
-    await turns.next();
-    signal?.throwIfAborted();
-    await apply(frame);
-  };
+  const take = inSlices(apply, turns, signal);
   if (isAsync(frames)) return ingestAsync(frames[Symbol.asyncIterator](), take, signal);
   if (typeof (frames as Partial<Iterable<KvFrame>> | null)?.[Symbol.iterator] !== "function")
     throw typeMistake("frames", "an iterable of frames", frames);
@@ -34,6 +28,28 @@ export async function ingest(
     if (taken instanceof Promise) await taken;
     signal?.throwIfAborted();
   }
+}
+
+/**
+ * What applies a frame when there is time for it: at once, or in a later turn. It returns what is to be waited for before
+ * the next frame, if it is a promise. That rejects with what `apply` throws, or the signal's reason.
+ */
+export function inSlices(
+  apply: (frame: KvFrame) => unknown,
+  turns: Turns,
+  signal?: AbortSignal,
+): (frame: KvFrame) => unknown {
+  const takeNow = (frame: KvFrame): unknown => {
+    const taken = apply(frame);
+    turns.worked();
+    return taken;
+  };
+  const takeLater = async (frame: KvFrame): Promise<void> => {
+    await turns.next();
+    signal?.throwIfAborted();
+    await takeNow(frame);
+  };
+  return (frame) => (turns.hasTime ? takeNow(frame) : takeLater(frame));
 }
 
 async function ingestAsync(

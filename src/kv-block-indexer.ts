@@ -121,7 +121,7 @@ export class KvBlockIndexer implements Indexer {
       stopwatch,
       onPrompt: (query, tokens) => {
         for (const publisher of writePath.identity.offerPrompt(query.model, tokens))
-          writePath.backlog.release(publisher);
+          writePath.backlog.release(publisher, 0);
         writePath.orphans.scored(query, tokens);
       },
       onUnproved: (publisher, found) => writePath.identity.exact.answered(publisher, found),
@@ -137,6 +137,7 @@ export class KvBlockIndexer implements Indexer {
       writePath,
       readPath: this.#readPath,
       subscriptions: this.#subscriptions.given,
+      turns: this.#turns,
       clock,
     });
   }

@@ -36,6 +36,10 @@ const GAUGES: typeof COUNTERS = {
   kvblock_index_blocks: ["Distinct blocks in the index", (s) => s.blocks],
   kvblock_index_memory_bytes: ["Memory in use", (s) => s.memory.usedBytes],
   kvblock_index_memory_limit_bytes: ["Memory limit", (s) => s.memory.limitBytes],
+  kvblock_longest_slice_seconds: [
+    "Longest that applying frames in slices has held the event loop in one turn",
+    (s) => s.longestSliceMs / 1000,
+  ],
 };
 
 /**

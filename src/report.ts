@@ -9,6 +9,7 @@ import type { Publishers } from "./publishers.js";
 import type { ReadPath } from "./read-path.js";
 import type { Subscription } from "./subscription.js";
 import type { Given } from "./subscriptions.js";
+import type { Turns } from "./turns.js";
 import type { Diagnostic, IndexStats, PodStatus } from "./types.js";
 import { VERSION } from "./version.js";
 import type { WritePath } from "./write-path.js";
@@ -53,6 +54,7 @@ export interface ReporterOptions {
   readonly writePath: WritePath;
   readonly readPath: ReadPath;
   readonly subscriptions: ReadonlyMap<Subscription, Given>;
+  readonly turns: Turns;
   readonly clock: () => number;
 }
 
@@ -71,7 +73,7 @@ export class Reporter {
   }
 
   stats(): IndexStats {
-    const { index, readPath, writePath } = this.#options;
+    const { index, readPath, writePath, turns } = this.#options;
     const { admissions, duplicates, evictions, voided, dropped, saturated } = index.counts;
     const { lookups, hits, latency, accuracy } = readPath;
     return {
@@ -85,6 +87,7 @@ export class Reporter {
       hits,
       lookupLatency: latency.snapshot(),
       frames: writePath.frames,
+      longestSliceMs: turns.longestMs,
       events: { ...writePath.batches.events },
       skips: { ...writePath.skips },
       blocks: index.blocks,

@@ -11,7 +11,7 @@ import {
   type TransportSnapshot,
 } from "./events/index.js";
 import { Heard } from "./heard.js";
-import { ingest } from "./ingest.js";
+import { ingest, inSlices } from "./ingest.js";
 import type { Publisher } from "./publisher-state.js";
 import type { Turns } from "./turns.js";
 import type { KvFrame } from "./types.js";
@@ -19,7 +19,10 @@ import type { KvFrame } from "./types.js";
 /** What to follow: a socket, with the options of `openEventSocket`, or a source of frames. */
 export interface SubscribeOptions
   extends Partial<
-    Omit<EventSocketOptions, "now" | "onRejected" | "onTransport" | "onRepair" | "replayTopic" | "signal">
+    Omit<
+      EventSocketOptions,
+      "now" | "onRejected" | "onFrame" | "onTransport" | "onRepair" | "replayTopic" | "signal"
+    >
   > {
   /** Frames from elsewhere (a recording, another process) instead of a socket. */
   source?: AsyncIterable<KvFrame> | undefined;
@@ -101,6 +104,27 @@ export async function openSubscription(
 
   const heard = new Heard();
   const stop = new AbortController();
+  /** Large frames that are being applied. */
+  const underWay = new Set<Promise<void>>();
+  const apply = (frame: KvFrame): void | Promise<void> => {
+    // One was on its way when this was closed.
+    if (stop.signal.aborted) return;
+    if (pod !== undefined || model !== undefined) {
+      // A source's frames are not ours to change.
+      if (source !== undefined) frame = { ...frame };
+      frame.pod ??= pod;
+      frame.model ??= model;
+    }
+    onFrame?.(frame);
+    const note = (publisher: Publisher | undefined): void => {
+      if (publisher !== undefined) heard.note(publisher, frame.source);
+    };
+    const applied = host.apply(frame);
+    if (!(applied instanceof Promise)) return note(applied);
+    const done = applied.then(note).finally(() => underWay.delete(done));
+    underWay.add(done);
+    return done;
+  };
   let socket: EventSocket | undefined;
   if (source === undefined) {
     socket = await openEventSocket({
@@ -109,6 +133,7 @@ export async function openSubscription(
       // Frames that are said to be of this pod and model need no topic.
       replayTopic: pod !== undefined && model !== undefined ? "" : undefined,
       onRejected: host.onRejected,
+      onFrame: inSlices(apply, host.turns, stop.signal),
       onTransport: ({ endpoints }) => {
         for (const { endpoint, connected } of endpoints)
           if (connected === 0) heard.setUnreachable(endpoint);
@@ -121,19 +146,9 @@ export async function openSubscription(
     });
   }
 
-  const apply = (frame: KvFrame): void | Promise<void> => {
-    // One was on its way when this was closed.
-    if (stop.signal.aborted) return;
-    if (pod !== undefined || model !== undefined)
-      frame = { ...frame, pod: frame.pod ?? pod, model: frame.model ?? model };
-    onFrame?.(frame);
-    const note = (publisher: Publisher | undefined): void => {
-      if (publisher !== undefined) heard.note(publisher, frame.source);
-    };
-    const applied = host.apply(frame);
-    return applied instanceof Promise ? applied.then(note) : note(applied);
-  };
-  const ended = ingest(socket ?? source!, apply, host.turns, stop.signal).catch(async (error: unknown) => {
+  const run =
+    socket === undefined ? ingest(source!, apply, host.turns, stop.signal) : endOf(socket, underWay);
+  const ended = run.catch(async (error: unknown) => {
     if (stop.signal.aborted) return;
     host.onFailed(error, socket?.endpoints ?? []);
     // Nobody reads the socket any more: left open it would keep the process alive.
@@ -169,4 +184,13 @@ export async function openSubscription(
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Until the socket has ended, and what it gave is applied. @throws why it ended, if it was not closed */
+async function endOf(socket: EventSocket, underWay: ReadonlySet<Promise<void>>): Promise<void> {
+  try {
+    await socket[Symbol.asyncIterator]().next();
+  } finally {
+    await Promise.allSettled(underWay);
+  }
 }

@@ -6,10 +6,7 @@
 /** Token ids of a prompt, each an unsigned 32-bit integer. */
 export type TokenIds = Uint32Array | readonly number[];
 
-/**
- * How an engine hashes blocks. The first four are vLLM's `--prefix-caching-hash-algo`; `sha256_cbor_64bit` is
- * vLLM v0.10.0/v0.10.1's; `sglang` is SGLang's page hash, which has no seed.
- */
+/** vLLM's four `--prefix-caching-hash-algo`, its v0.10.0/v0.10.1's, and SGLang's page hash, which has no seed. */
 export type HashAlgorithm =
   | "sha256"
   | "sha256_cbor"
@@ -193,6 +190,8 @@ export interface IndexStats {
     readonly buckets: readonly { readonly leSeconds: number; readonly count: number }[];
   };
   readonly frames: number;
+  /** Longest hold of the event loop by subscriptions and `applyAll` in one turn, by the clock: collections are in it. */
+  readonly longestSliceMs: number;
   readonly events: { readonly stored: number; readonly removed: number; readonly cleared: number };
   /** Frames, events and stores not applied, by reason. */
   readonly skips: Readonly<Record<string, number>>;

@@ -53,14 +53,17 @@ export interface WritePathOptions {
   readonly maxFrameBytes: number;
 }
 
-/** Frames beyond this are decoded and applied in slices, where that can be waited for: about a millisecond's worth. */
+/** Frames beyond this are decoded in slices too, where that can be waited for; up to it, it takes a third of a millisecond. */
 const LARGE_FRAME_BYTES = 64 * 1024;
-/** Payload bytes decoded in one turn of the event loop: about a millisecond. */
-const DECODED_PER_TURN = 512 * 1024;
+/** Payload bytes decoded between two looks at the clock: a quarter of a millisecond. */
+const DECODED_AT_ONCE = 128 * 1024;
 /** Memory of a decoded batch by its payload's. */
 const DECODED_TIMES = 4;
 /** Room for the keys and tokens of a frame: those of {@link LARGE_FRAME_BYTES} mostly fit. */
 const FRAME_WORDS = 32 * 1024;
+
+/** At once, or in slices: as far as there is time now, or held first. */
+type How = "whole" | "pausing" | "held";
 
 export class WritePath {
   /** Frames, events and stores not applied, by reason. */
@@ -68,7 +71,7 @@ export class WritePath {
   frames = 0;
   #decoding = 0;
   /** What frames are decoded into, one after the other. */
-  readonly #pool = new BatchPool(FRAME_WORDS);
+  #pool = new BatchPool(FRAME_WORDS);
   readonly #senders: Senders;
   readonly batches: BatchWriter;
   readonly identity: IdentityFinder;
@@ -108,23 +111,29 @@ export class WritePath {
    * @throws TypeError or RangeError if it is no frame
    */
   apply(frame: KvFrame): Publisher | undefined {
-    if (!this.#accept(frame)) return undefined;
-    // What is kept for the next frame is no more than a frame of this size has.
-    const pool = frame.payload.length <= LARGE_FRAME_BYTES && this.#pool.begin() ? this.#pool : undefined;
-    try {
-      return this.#applyDecoded(frame, decodeEventBatch(frame.payload, pool), false);
-    } finally {
-      pool?.end();
-    }
+    return this.#accept(frame) ? this.#decodeAndApply(frame, "whole") : undefined;
   }
 
   /**
-   * As {@link apply}; a large frame is decoded and applied in slices, and frames of its publisher that come meanwhile
-   * wait behind it. The promise settles when it is applied.
+   * As {@link apply}, in slices where that takes long: frames of its publisher that come meanwhile wait behind it. The
+   * promise settles when it is applied.
    */
   applySliced(frame: KvFrame): Publisher | undefined | Promise<Publisher | undefined> {
-    if (!(frame?.payload?.length > LARGE_FRAME_BYTES)) return this.apply(frame);
-    return this.#accept(frame) ? this.#applyLarge(frame) : undefined;
+    if (!this.#accept(frame)) return undefined;
+    if (frame.payload.length > LARGE_FRAME_BYTES) return this.#applyLarge(frame);
+    const publisher = this.#decodeAndApply(frame, "pausing");
+    if (publisher?.held.applying === undefined) return publisher;
+    return this.backlog.drained(publisher).then(() => publisher);
+  }
+
+  #decodeAndApply(frame: KvFrame, how: How): Publisher | undefined {
+    // What is kept for the next frame is no more than a frame of this size has.
+    const pool = frame.payload.length <= LARGE_FRAME_BYTES && this.#pool.begin() ? this.#pool : undefined;
+    try {
+      return this.#applyDecoded(frame, decodeEventBatch(frame.payload, pool), how);
+    } finally {
+      pool?.end();
+    }
   }
 
   /** Whether something that was handed over is not applied yet. */
@@ -135,10 +144,11 @@ export class WritePath {
   async #applyLarge(frame: KvFrame): Promise<Publisher | undefined> {
     this.#decoding++;
     try {
-      const steps = decodeInSteps(frame.payload, DECODED_PER_TURN);
+      const { turns } = this.#options;
+      const steps = decodeInSteps(frame.payload, DECODED_AT_ONCE);
       let step = steps.next();
-      for (; step.done !== true; step = steps.next()) await this.#options.turns.next();
-      const publisher = this.#applyDecoded(frame, step.value, true);
+      for (; step.done !== true; step = steps.next()) if (!turns.worked()) await turns.next();
+      const publisher = this.#applyDecoded(frame, step.value, "held");
       if (publisher !== undefined) await this.backlog.drained(publisher);
       return publisher;
     } finally {
@@ -154,7 +164,7 @@ export class WritePath {
     return false;
   }
 
-  #applyDecoded(frame: KvFrame, batch: EventBatch, sliced: boolean): Publisher | undefined {
+  #applyDecoded(frame: KvFrame, batch: EventBatch, how: How): Publisher | undefined {
     const publisher = this.#senders.of(frame, batch);
     if (!(publisher instanceof Publisher)) return this.#rejectOf(frame, batch, publisher);
     publisher.frames++;
@@ -165,11 +175,14 @@ export class WritePath {
     const verdict = publisher.sequence.judge(frame.seq, batch.ts, frame.payload);
     if (!this.#inSequence(publisher, frame, verdict, batch.ts)) return publisher;
     if (batch.skipped.length > 0 || batch.failed !== null) this.#noteSkipped(publisher, batch);
-    if (sliced || publisher.mode === "undecided" || publisher.held.size > 0)
-      this.#hold(publisher, frame, batch, sliced, verdict.kind === "gap");
+    if (how === "held" || publisher.mode === "undecided" || publisher.held.size > 0)
+      this.#hold(publisher, frame, batch, how === "held", verdict.kind === "gap");
     else {
       const rest = this.batches.write(publisher, batch, frame.seq);
-      if (rest !== undefined) while (rest.next().done !== true);
+      if (rest !== undefined && how === "whole") while (rest.next().done !== true);
+      // What it was decoded into goes with what is left of it.
+      else if (rest !== undefined && !this.backlog.begin(publisher, rest))
+        this.#pool = new BatchPool(FRAME_WORDS);
     }
     return publisher;
   }
@@ -183,8 +196,7 @@ export class WritePath {
     { seq, content, afterGap }: HeldFrame<EventBatch>,
   ): Generator<unknown, void> {
     if (afterGap) this.#noteGap(publisher, seq, publisher.gapped);
-    const batch =
-      content instanceof Uint8Array ? yield* decodeInSteps(content, DECODED_PER_TURN / 2) : content;
+    const batch = content instanceof Uint8Array ? yield* decodeInSteps(content, DECODED_AT_ONCE) : content;
     yield* this.batches.write(publisher, batch, seq) ?? [];
   }
 

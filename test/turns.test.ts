@@ -1,4 +1,5 @@
 /** Law 11: whoever works in slices shares one slice in each turn of the event loop. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { ingest } from "../src/ingest.js";
@@ -49,6 +50,73 @@ describe("slices of the event loop's turns", () => {
       expect(turnsTaken).toBeGreaterThanOrEqual((40 * sources) / PER_SLICE);
     },
   );
+
+  it("many that do little are served in one turn, and who comes meanwhile in the next", async () => {
+    let now = 0;
+    const turns = new Turns(() => now);
+    const served: number[] = [];
+    const waiter = async (i: number): Promise<void> => {
+      await turns.next();
+      // What follows may take several microtasks, before the next one's begins.
+      await Promise.resolve();
+      await Promise.resolve();
+      now += 0.1;
+      served.push(i);
+      turns.worked();
+      if (i < 10) await waiter(i + 100);
+    };
+    const runs = Array.from({ length: 30 }, (_, i) => waiter(i));
+    expect(served).toEqual([]);
+    await nextTurn();
+    // A tenth of a millisecond each: a slice of two has room for twenty, and one that is under way.
+    expect(served.length).toBeGreaterThanOrEqual(20);
+    expect(served).toEqual(Array.from({ length: served.length }, (_, i) => i));
+    expect(served.length).toBeLessThanOrEqual(21);
+    await nextTurn();
+    expect(served.slice(0, 30)).toEqual(Array.from({ length: 30 }, (_, i) => i));
+    await Promise.all(runs);
+    expect(served.slice(30)).toEqual(Array.from({ length: 10 }, (_, i) => i + 100));
+    expect(turns.longestMs).toBeGreaterThanOrEqual(2 - 0.11);
+    expect(turns.longestMs).toBeLessThan(2.2);
+  });
+
+  it("the longest is known: from its begin to the end of its last piece, whatever the host does between", async () => {
+    let now = 0;
+    const turns = new Turns(() => now);
+    const piece = (ms: number): boolean => {
+      now += ms;
+      return turns.worked();
+    };
+    expect(turns.hasTime).toBe(true);
+    expect(piece(1)).toBe(true);
+    expect(piece(1.5)).toBe(false);
+    expect(turns.longestMs).toBe(2.5);
+    now += 100; // the host's
+    expect(turns.hasTime).toBe(false);
+    await nextTurn();
+    expect(turns.hasTime).toBe(true);
+    piece(0.5);
+    expect(turns.longestMs).toBe(2.5);
+    await turns.next();
+    piece(4);
+    expect(turns.longestMs).toBe(4);
+  });
+
+  it("tells a channel of each slice", async () => {
+    await nextTurn(); // the slices before have ended
+    const told: unknown[] = [];
+    const onStart = (): void => void told.push("start");
+    const onEnd = (message: unknown): void => void told.push(message);
+    subscribe("tracing:kvblock.slice:start", onStart);
+    subscribe("tracing:kvblock.slice:end", onEnd);
+    let now = 0;
+    const turns = new Turns(() => now);
+    await ingest(frames(7), () => (now += FRAME_MS), turns);
+    await nextTurn();
+    unsubscribe("tracing:kvblock.slice:start", onStart);
+    unsubscribe("tracing:kvblock.slice:end", onEnd);
+    expect(told).toEqual(["start", { ms: 2 }, "start", { ms: 1.5 }]);
+  });
 
   it("nothing is left on the event loop when there is nothing to do", async () => {
     const turns = new Turns(() => 0);

@@ -11,6 +11,7 @@ import {
   rangeMistake,
   typeMistake,
 } from "../errors.js";
+import type { KvFrame } from "../types.js";
 import { type CurveClient, type CurveServer, type CurveTexts, checkCurve } from "./curve.js";
 import type { Repair, ReplayPolicy } from "./repairing-feed.js";
 import type { TransportSnapshot } from "./transport.js";
@@ -60,6 +61,11 @@ export interface EventSocketOptions {
   now?: (() => number) | undefined;
   /** Told of each message that is no event message, and of each connection ended for breaking the protocol. */
   onRejected?: ((error: KvBlockError, endpoint: string) => void) | undefined;
+  /**
+   * Given each frame as it is received, in place of the iteration, which then only ends. A promise holds that endpoint's
+   * socket back until it settles. Whoever takes frames so lets the event loop turn. What it throws ends the subscription.
+   */
+  onFrame?: ((frame: KvFrame) => unknown) | undefined;
   /** Told when a connection is made or lost. */
   onTransport?: ((transport: TransportSnapshot) => void) | undefined;
   /** Closes the socket when aborted. */
@@ -85,6 +91,7 @@ export interface CheckedOptions {
   readonly onRepair: ((repair: Repair, endpoint: string) => void) | undefined;
   readonly now: () => number;
   readonly onRejected: ((error: KvBlockError, endpoint: string) => void) | undefined;
+  readonly onFrame: ((frame: KvFrame) => unknown) | undefined;
   readonly onTransport: ((transport: TransportSnapshot) => void) | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -107,6 +114,7 @@ const KNOWN: readonly (keyof EventSocketOptions)[] = [
   "onRepair",
   "now",
   "onRejected",
+  "onFrame",
   "onTransport",
   "signal",
 ];
@@ -124,7 +132,7 @@ export function checkEventSocketOptions(options: EventSocketOptions, clock: () =
     if (typeof (options[name] ?? "") !== "string") throw typeMistake(name, "string", options[name]);
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw typeMistake("signal", "AbortSignal", signal);
-  for (const name of ["now", "onRejected", "onTransport", "onRepair"] as const)
+  for (const name of ["now", "onRejected", "onFrame", "onTransport", "onRepair"] as const)
     if (options[name] !== undefined && typeof options[name] !== "function")
       throw typeMistake(name, "function", options[name]);
   const milliseconds = (name: keyof EventSocketOptions, fallback: number, min: number): number =>
@@ -139,6 +147,7 @@ export function checkEventSocketOptions(options: EventSocketOptions, clock: () =
     replayTimeoutMs: milliseconds("replayTimeoutMs", 2000, 1),
     replayTopic: options.replayTopic ?? null,
     onRepair: options.onRepair,
+    onFrame: options.onFrame,
     bind,
     topicFilter,
     curve: options.curve === undefined ? null : checkCurve(options.curve),

@@ -9,6 +9,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { KvBlockError } from "../errors.js";
 import type { KvFrame } from "../types.js";
 import { EndpointLine, type SubscriberSocket } from "./endpoint-line.js";
+import { FrameLine } from "./frame-line.js";
 import { FrameQueue } from "./frame-queue.js";
 import { RepairingFeed } from "./repairing-feed.js";
 import { requestReplay } from "./replay-client.js";
@@ -21,7 +22,7 @@ import {
 import { snapshotOf, type TransportSnapshot } from "./transport.js";
 import { loadZeromq, type Zeromq } from "./zeromq.js";
 
-/** An open subscription: iterate it for frames. */
+/** An open subscription: iterate it for frames, unless `onFrame` takes them. */
 export interface EventSocket extends AsyncIterable<KvFrame>, AsyncDisposable {
   /** Addresses connected to or bound; a port that was left open shows the one taken. */
   readonly endpoints: readonly string[];
@@ -30,7 +31,7 @@ export interface EventSocket extends AsyncIterable<KvFrame>, AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Frames may come without a pause, and libzmq hands over what it has at once: let the host's loop turn this often. */
+/** Frames may come without a pause, and libzmq hands over what it has at once: iterated, they let the loop turn this often. */
 const SLICE_MS = 2;
 const HEARTBEATS_MISSED = 3;
 /** What a slow host may take to answer a connection. */
@@ -65,6 +66,11 @@ export async function openEventSocket(options: EventSocketOptions): Promise<Even
   return socket;
 }
 
+/** Takes one endpoint's frames in their order. A promise holds its socket back until it settles; it does not reject. */
+interface FrameHand {
+  take(frame: KvFrame): void | Promise<void>;
+}
+
 class ZeromqEventSocket implements EventSocket {
   readonly #zeromq: Zeromq;
   readonly #options: CheckedOptions;
@@ -72,7 +78,8 @@ class ZeromqEventSocket implements EventSocket {
   readonly #feeds: RepairingFeed[] = [];
   readonly #queue = new FrameQueue();
   readonly #onAbort = (): void => void this.close();
-  #sliceStart = performance.now();
+  /** When the slice of this turn of the loop ends; undefined before it has begun. */
+  #sliceEnds: number | undefined;
   #isClosed = false;
 
   constructor(zeromq: Zeromq, options: CheckedOptions) {
@@ -89,7 +96,10 @@ class ZeromqEventSocket implements EventSocket {
       await line.open();
     }
     this.#options.signal?.addEventListener("abort", this.#onAbort, { once: true });
-    for (const [i, line] of this.#lines.entries()) void this.#pump(line, this.#feedOf(line, i));
+    for (const [i, line] of this.#lines.entries()) {
+      const hand = this.#handOf();
+      void this.#pump(line, this.#feedOf(line, i, hand) ?? hand);
+    }
   }
 
   get endpoints(): readonly string[] {
@@ -124,8 +134,17 @@ class ZeromqEventSocket implements EventSocket {
     if (!this.#isClosed) this.#options.onTransport?.(this.transport);
   }
 
+  /** Where an endpoint's frames go. */
+  #handOf(): FrameHand {
+    const { onFrame } = this.#options;
+    if (onFrame === undefined) return { take: (frame) => this.#queue.offer(frame) };
+    // What waited when this was closed is not wanted.
+    const hand = (frame: KvFrame): unknown => (this.#isClosed ? undefined : onFrame(frame));
+    return new FrameLine(hand, (error) => this.#fail(error));
+  }
+
   /** The endpoint's feed, if its engine has a replay endpoint. */
-  #feedOf(line: EndpointLine, i: number): RepairingFeed | undefined {
+  #feedOf(line: EndpointLine, i: number, hand: FrameHand): RepairingFeed | undefined {
     const { replayEndpoints, replayPolicy, replayTimeoutMs, maxFrameBytes, curve, onRepair } = this.#options;
     const { topicFilter, replayTopic, now } = this.#options;
     const endpoint = replayEndpoints?.[i];
@@ -154,7 +173,7 @@ class ZeromqEventSocket implements EventSocket {
         const timer = setTimeout(run, ms).unref();
         return () => clearTimeout(timer);
       },
-      emit: (frame) => this.#queue.offer(frame),
+      emit: (frame) => hand.take(frame),
       onRepair: (repair) => onRepair?.(repair, line.endpoint),
     });
     this.#feeds.push(feed);
@@ -164,22 +183,36 @@ class ZeromqEventSocket implements EventSocket {
   }
 
   /** Read one endpoint's messages until closed. */
-  async #pump(line: EndpointLine, feed: RepairingFeed | undefined): Promise<void> {
+  async #pump(line: EndpointLine, hand: FrameHand): Promise<void> {
+    const isIterated = this.#options.onFrame === undefined;
     try {
       for (;;) {
         const frame = line.read(await line.socket.receive());
-        if (frame !== undefined) await (feed === undefined ? this.#queue.offer(frame) : feed.take(frame));
-        if (performance.now() - this.#sliceStart >= SLICE_MS) {
-          await nextTurn();
-          this.#sliceStart = performance.now();
-        }
+        // Nothing is waited for that need not be: each wait is a trip through the queue of microtasks.
+        const taken = frame === undefined ? undefined : hand.take(frame);
+        if (taken !== undefined) await taken;
+        if (isIterated && !this.#hasTime()) await nextTurn();
       }
     } catch (cause) {
-      if (this.#isClosed) return; // a pending receive ends so
+      // A pending receive ends so.
       const message = `receiving from ${line.endpoint} failed`;
-      this.#queue.end({ error: new KvBlockError("ERR_KVBLOCK_SUBSCRIBE", message, { cause }) });
-      await this.close();
+      this.#fail(new KvBlockError("ERR_KVBLOCK_SUBSCRIBE", message, { cause }));
     }
+  }
+
+  #hasTime(): boolean {
+    if (this.#sliceEnds !== undefined) return performance.now() < this.#sliceEnds;
+    this.#sliceEnds = performance.now() + SLICE_MS;
+    setImmediate(() => {
+      this.#sliceEnds = undefined;
+    });
+    return true;
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isClosed) return;
+    this.#queue.end({ error });
+    void this.close();
   }
 }
 

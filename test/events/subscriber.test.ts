@@ -104,6 +104,58 @@ describe("a subscription", () => {
     for (const [seq, frame] of frames.entries()) expect(Buffer.compare(frame.payload, payload(seq))).toBe(0);
   });
 
+  test("hands frames over as they come, and holds an endpoint back whose frame is not done with", async () => {
+    const [first, one] = await bindPublisher();
+    const [second, two] = await bindPublisher();
+    const taken: string[] = [];
+    let release = (): void => {};
+    const socket = await subscribe({
+      endpoint: [one, two],
+      onFrame: ({ source, seq }) => {
+        taken.push(`${source === one ? "one" : "two"} ${seq}`);
+        if (source === one && seq === 0n)
+          return new Promise<void>((resolve) => {
+            release = resolve;
+          });
+      },
+    });
+    const ended = socket[Symbol.asyncIterator]().next();
+    await connected(socket, 2);
+    for (let seq = 0; seq < 3; seq++) {
+      await first.send(message(seq));
+      await second.send(message(seq));
+    }
+    await until("the other's", () => taken.length === 4);
+    await wait(20);
+    expect(taken.filter((name) => name.startsWith("one"))).toEqual(["one 0"]);
+    expect(taken.filter((name) => name.startsWith("two"))).toEqual(["two 0", "two 1", "two 2"]);
+    release();
+    await until("its own", () => taken.length === 6);
+    expect(taken.filter((name) => name.startsWith("one"))).toEqual(["one 0", "one 1", "one 2"]);
+    await socket.close();
+    expect(await ended).toEqual({ done: true, value: undefined });
+  });
+
+  test("ends with what its taker throws, and hands over nothing more", async () => {
+    const [publisher, endpoint] = await bindPublisher();
+    const failure = new Error("the host's");
+    const taken: bigint[] = [];
+    const socket = await subscribe({
+      endpoint,
+      onFrame: ({ seq }) => {
+        taken.push(seq);
+        if (seq === 1n) throw failure;
+      },
+    });
+    await connected(socket);
+    const ended = expect(socket[Symbol.asyncIterator]().next()).rejects.toBe(failure);
+    for (let seq = 0; seq < 4; seq++) await publisher.send(message(seq));
+    await ended;
+    await wait(20);
+    expect(taken).toEqual([0n, 1n]);
+    expect(socket.transport.endpoints[0]?.state).toBe("closed");
+  });
+
   test("lets the host's loop turn while frames keep coming", async () => {
     const [publisher, endpoint] = await bindPublisher({ sendHighWaterMark: 0 });
     const socket = await subscribe({ endpoint });
