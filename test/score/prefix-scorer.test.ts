@@ -11,7 +11,8 @@ const GROUPS = 2;
 const WEIGHTS = [1, 0.8, 0.5];
 const keys = Uint32Array.from({ length: 2 * BLOCKS }, (_, i) => (i % 2 === 0 ? 7 : 1000 + i));
 
-type State = "absent" | "held" | "implied" | "removed";
+/** `suspect`: held, and then a frame was lost. */
+type State = "absent" | "held" | "suspect" | "implied" | "removed";
 
 interface World {
   index: BlockIndex;
@@ -26,15 +27,28 @@ function build(cells: readonly (readonly [number, number, number, number, State]
   const index = new BlockIndex();
   const lines = new Map<string, HolderLine>();
   const states = new Map<string, State>();
-  for (const [owner, tier, group, block, state] of cells) {
-    const place = at(owner, tier, group, block);
-    if (states.has(place)) continue;
-    states.set(place, state);
+  const lineOf = (owner: number, tier: number, group: number): HolderLine => {
     const name = `${owner} ${tier} ${group}`;
     let line = lines.get(name);
     if (line === undefined) lines.set(name, (line = index.openLine(owner, tier, group)));
+    return line;
+  };
+  for (const [owner, tier, group, block, state] of cells) {
+    const place = at(owner, tier, group, block);
+    if (!states.has(place)) states.set(place, state);
+  }
+  const all = Array.from(states, ([place, state]) => ({ place: place.split(" ").map(Number), state }));
+  const keyOf = (block: number): Uint32Array => keys.subarray(2 * block, 2 * block + 2);
+  for (const { place, state } of all) {
+    const [owner, tier, group, block] = place as [number, number, number, number];
+    if (state === "suspect") index.add(lineOf(owner, tier, group), keyOf(block));
+  }
+  for (const line of lines.values()) index.makeSuspect(line);
+  for (const { place, state } of all) {
+    const [owner, tier, group, block] = place as [number, number, number, number];
+    const line = lineOf(owner, tier, group);
+    const key = keyOf(block);
     line.leaveMarks = state === "removed";
-    const key = keys.subarray(2 * block, 2 * block + 2);
     if (state === "held") index.add(line, key);
     else if (state === "implied") index.imply(line, key[0]!, key[1]!);
     else if (state === "removed") index.evict(line, key);
@@ -43,8 +57,12 @@ function build(cells: readonly (readonly [number, number, number, number, State]
 }
 
 /** The definition, said as plainly as possible. */
-function expected({ states }: World, { owner, groups, implyAncestors }: Candidate): object {
-  const match = { blocks: 0, implied: 0, byTier: WEIGHTS.map(() => 0) };
+function expected(
+  { states }: World,
+  { owner, groups, implyAncestors }: Candidate,
+  weights: readonly number[],
+): object {
+  const match = { blocks: 0, implied: 0, suspect: 0, byTier: weights.map(() => 0) };
   let holes: number[] = [];
   for (let block = 0; block < BLOCKS; block++) {
     const cells = Array.from({ length: TIERS * GROUPS }, (_, i) => ({
@@ -52,21 +70,20 @@ function expected({ states }: World, { owner, groups, implyAncestors }: Candidat
       group: i % GROUPS,
       state: states.get(at(owner, Math.floor(i / GROUPS), i % GROUPS, block)) ?? "absent",
     }));
-    const there = cells.filter(({ state }) => state === "held" || state === "implied");
-    const held = there.reduce((bits, { group }) => bits | (1 << group), 0);
+    const groupsOf = (...wanted: State[]): number =>
+      cells.reduce((bits, { state, group }) => bits | (wanted.includes(state) ? 1 << group : 0), 0);
+    const there = cells.filter(({ state }) => state !== "absent" && state !== "removed");
+    const held = groupsOf("held", "suspect", "implied");
     const best = there.reduce(
-      (tier, cell) => (WEIGHTS[cell.tier]! > WEIGHTS[tier]! ? cell.tier : tier),
+      (tier, cell) => (weights[cell.tier]! > weights[tier]! ? cell.tier : tier),
       there[0]?.tier ?? 0,
     );
     if (there.length > 0 && (held & groups) === groups && (holes.length === 0 || best === 0)) {
       match.blocks = block + 1;
       match.byTier[0]! += holes.length;
       match.byTier[best]!++;
-      const announced = there.reduce(
-        (bits, { state, group }) => bits | (state === "held" ? 1 << group : 0),
-        0,
-      );
-      match.implied += holes.length + ((announced & groups) === groups ? 0 : 1);
+      match.implied += holes.length + ((groupsOf("held", "suspect") & groups) === groups ? 0 : 1);
+      match.suspect += (groupsOf("held", "implied") & groups) === groups ? 0 : 1;
       holes = [];
     } else if (!implyAncestors || cells.some(({ state }) => state === "removed")) break;
     else holes.push(block);
@@ -79,7 +96,7 @@ const cell = fc.tuple(
   fc.nat(TIERS - 1),
   fc.nat(GROUPS - 1),
   fc.oneof({ weight: 3, arbitrary: fc.nat(4) }, { weight: 1, arbitrary: fc.nat(BLOCKS - 1) }),
-  fc.constantFrom<State>("held", "held", "held", "implied", "removed"),
+  fc.constantFrom<State>("held", "held", "held", "suspect", "implied", "removed"),
 );
 const candidates = fc.uniqueArray(
   fc.record({
@@ -91,26 +108,58 @@ const candidates = fc.uniqueArray(
 );
 
 describe("the prefix scorer", () => {
-  it("matches what the definition says, for any holders and candidates", () => {
+  it("matches what the definition says, for any holders, candidates and worth of tiers", () => {
+    const worths = fc.constantFrom([1, 0.8, 0.5], [0.5, 1, 0.8], [0.8, 0.5, 1]);
     fc.assert(
-      fc.property(fc.array(cell, { maxLength: 80 }), candidates, (cells, who) => {
+      fc.property(fc.array(cell, { maxLength: 80 }), candidates, worths, (cells, who, weights) => {
         const world = build(cells);
         const scorer = new PrefixScorer(world.index.slots);
         for (let round = 0; round < 2; round++) {
-          const matches = scorer.begin(who, WEIGHTS);
+          const matches = scorer.begin(who, weights);
           world.index.lookup(keys, scorer);
           expect(matches.length).toBe(who.length);
           for (const [i, candidate] of who.entries()) {
-            const { blocks, implied, byTier } = matches.at(i);
-            expect({ blocks, implied, byTier }).toEqual(expected(world, candidate));
+            const { blocks, implied, suspect, byTier } = matches.at(i);
+            expect({ blocks, implied, suspect, byTier }).toEqual(expected(world, candidate, weights));
             expect(matches.blocks(i)).toBe(blocks);
-            const worth = byTier.reduce((sum, count, tier) => sum + count * WEIGHTS[tier]!, 0);
-            expect(matches.score(i, WEIGHTS)).toBeCloseTo(worth, 9);
+            const worth = byTier.reduce((sum, count, tier) => sum + count * weights[tier]!, 0);
+            expect(matches.score(i, weights)).toBeCloseTo(worth, 9);
           }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 500 },
     );
+  });
+
+  it("keeps apart what candidates share: one that takes its last block back, and those that part later", () => {
+    const index = new BlockIndex();
+    const lines = Array.from({ length: 100 }, (_, i) => index.openLine(i + 1, 0, 0));
+    // All of them have three blocks, and each third has one more, or two.
+    for (const [i, line] of lines.entries()) index.add(line, keys, 0, 3 + (i % 3));
+    const scorer = new PrefixScorer(index.slots);
+    const who = lines.map(({ owner }) => ({ owner, groups: 1, implyAncestors: false }));
+    for (const some of [who, who.slice(10, 60), who.toReversed()]) {
+      const matches = scorer.begin(some, WEIGHTS);
+      index.lookup(keys, scorer);
+      for (let i = 0; i < some.length; i += 2) matches.dropLast(i);
+      for (const [i, { owner }] of some.entries())
+        expect(matches.at(i).blocks).toBe(3 + ((owner - 1) % 3) - (i % 2 === 0 ? 1 : 0));
+    }
+  });
+
+  it("goes over a change of holders at every block", () => {
+    const index = new BlockIndex();
+    const many = Uint32Array.from({ length: 2 * 300 }, (_, i) => 5000 + i);
+    const lines = Array.from({ length: 40 }, (_, i) => index.openLine(i + 1, 0, 0));
+    const length = (i: number): number => 300 - 7 * i;
+    for (const [i, line] of lines.entries()) index.add(line, many, 0, length(i));
+    for (let block = 0; block < 300; block++)
+      index.add(index.openLine(1000 + block, 0, 0), many, block, block + 1);
+    const scorer = new PrefixScorer(index.slots);
+    const who = lines.map(({ owner }) => ({ owner, groups: 1, implyAncestors: false }));
+    const matches = scorer.begin(who, WEIGHTS);
+    index.lookup(many, scorer);
+    for (const i of who.keys()) expect(matches.at(i)).toMatchObject({ blocks: length(i), implied: 0 });
   });
 
   it("wants no further block once no candidate's run goes on", () => {
