@@ -2,7 +2,7 @@
  * What does tokenizing cost, on text that a tokenizer has not seen, beside `@huggingface/tokenizers`, Hugging Face's Rust
  * `tokenizers` and `tiktoken`; what does a chat's next turn cost; what does loading a model cost?
  *
- * - `cold`: the first text of a process that has just loaded the model. Nothing is compiled or cached.
+ * - `cold`: the first text of a process that has just loaded the model. Nothing is cached, and compiled is what loading runs.
  * - `unseen`: a warm process, text that it never had. The implementations take turns on the same slices.
  * - `again`: the same text once more: pieces are cached, segments are not.
  * - `turn`: a chat of so many tokens and one turn more: rendering and all, and of that the tokenizing alone.

@@ -13,7 +13,9 @@ export const NO_RANK = 0x7fff_ffff;
 export type Merge = string | readonly [string, string];
 
 export function mergedPair(merge: Merge): readonly [left: string, right: string] {
-  return typeof merge === "string" ? (merge.split(" ", 2) as [string, string]) : merge;
+  if (typeof merge !== "string") return merge;
+  const space = merge.indexOf(" ");
+  return space < 0 ? [merge, ""] : [merge.slice(0, space), merge.slice(space + 1)];
 }
 
 export class MergeTable {
@@ -33,9 +35,16 @@ export class MergeTable {
     const capacity = 2 ** Math.ceil(Math.log2(Math.max(16, merges.length * 1.6)));
     this.#mask = capacity - 1;
     this.#slots = new Int32Array(capacity * 3).fill(-1);
-    for (const [rank, merge] of merges.entries()) {
-      const [left, right] = mergedPair(merge);
-      this.#mergedIds[rank] = idOf(vocabulary, left + right);
+    const tokens: string[] = [];
+    for (const [token, id] of vocabulary) tokens[id] = token;
+    let merged = -1;
+    for (let rank = 0; rank < merges.length; rank++) {
+      // A list from outside, which may be too short.
+      const [left, right = ""] = mergedPair(merges[rank]!);
+      // Mostly the merges made the tokens, one after the other: to compare is quicker than to find.
+      merged++;
+      if (!isJoined(tokens[merged], left, right)) merged = idOf(vocabulary, left + right);
+      this.#mergedIds[rank] = merged;
       this.#add(idOf(vocabulary, left), idOf(vocabulary, right), rank);
     }
     for (let first = 0; first < 256; first++)
@@ -81,6 +90,15 @@ export class MergeTable {
 function hash(left: number, right: number): number {
   const mixed = Math.imul(left, 0x9e37_79b1) ^ Math.imul(right, 0x85eb_ca6b);
   return mixed ^ (mixed >>> 15);
+}
+
+function isJoined(token: string | undefined, left: string, right: string): boolean {
+  return (
+    token !== undefined &&
+    token.length === left.length + right.length &&
+    token.startsWith(left) &&
+    token.endsWith(right)
+  );
 }
 
 function idOf(vocabulary: ReadonlyMap<string, number>, token: string): number {

@@ -12,6 +12,7 @@ import { SegmentMemo } from "./segment-memo.js";
 import { reducedTokenizerJson, sampleTexts } from "./self-check.js";
 import { compilePattern, createStockEncoder, type StockEncoder } from "./stock-encoder.js";
 import type { CheckedTokenizer, TokenizerJson } from "./tokenizer-json.js";
+import { warmUp } from "./warm-up.js";
 
 /** Encodes prompts of one model; texts are well-formed. */
 export interface ModelEncoder {
@@ -43,6 +44,7 @@ export function loadEncoder(
   const model = options.fastPath && plain ? readByteLevelModel(tokenizer) : undefined;
   if (model === undefined) return { encoder: generalEncoder(json, config, options), degraded: undefined };
   const fast = building(() => new ByteLevelEncoder(model, compilePattern));
+  warmUp((text) => fast.encode(text));
   const sample = building(() => createStockEncoder(reducedTokenizerJson(json, model), config));
   const encoder = segmentEncoder(json, sample, options, (text) => fast.encode(text));
   const differing = sampleTexts(json.added_tokens).findIndex(

@@ -11,7 +11,7 @@ import { BYTE_CHARACTERS } from "./byte-tokens.js";
 import { mergedPair } from "./merge-table.js";
 
 /** Of each kind a little, in code points that Unicode's versions agree on, and composed where it makes a difference. */
-const TEXTS: readonly string[] = [
+export const SAMPLE_TEXTS: readonly string[] = [
   "The quick brown fox's 3 tails weren't 1,234.5 m long; they'll 'VE said: \"I'd go!\"",
   "  leading, trailing  \t\n\r\n\n   indented\n\n\n\tx = y**2 # 100% of <a href='b'>c</a> \u00a0\u3000",
   "for (let i = 0; i < n; i++) { total += HTTPServer_v2.getAll[i] ?? 0x1F; } //----====\\\\",
@@ -30,8 +30,10 @@ export function sampleTexts(addedTokens: readonly AddedToken[]): string[] {
   const plain = addedTokens.filter(
     (token) => token.single_word !== true && token.lstrip !== true && token.rstrip !== true,
   );
-  const joined = TEXTS.flatMap((text, index) => [text, plain[index % MAX_ADDED]?.content ?? ""]).join("");
-  return [...TEXTS, joined];
+  const joined = SAMPLE_TEXTS.flatMap((text, index) => [text, plain[index % MAX_ADDED]?.content ?? ""]).join(
+    "",
+  );
+  return [...SAMPLE_TEXTS, joined];
 }
 
 /** The tokenizer.json of the part that the sample can reach. */
@@ -40,15 +42,32 @@ export function reducedTokenizerJson(
   model: ByteLevelModel,
 ): Record<string, unknown> {
   const encoder = new TextEncoder();
-  const reached = TEXTS.map((text) => {
+  const reached = SAMPLE_TEXTS.map((text) => {
     let normalized = text;
     for (const form of model.normalForms) normalized = normalized.normalize(form);
     return Array.from(encoder.encode(normalized), (byte) => BYTE_CHARACTERS[byte]).join("");
   }).join("\n");
-  const vocabulary = new Map([...model.vocabulary].filter(([token]) => reached.includes(token)));
-  const merges = model.merges.filter((merge) => vocabulary.has(mergedPair(merge).join("")));
+  // Most of the vocabulary is told by two characters not to be in it, which is soon looked up.
+  const pairs = new Uint8Array(PAIRS);
+  for (let i = 0; i < reached.length; i++) pairs[pairAt(reached, i)] = 1;
+  const vocabulary = new Map<string, number>();
+  for (const [token, id] of model.vocabulary)
+    if ((token.length < 2 || pairs[pairAt(token, 0)] === 1) && reached.includes(token))
+      vocabulary.set(token, id);
+  const merges = model.merges.filter((merge) => {
+    const [left, right] = mergedPair(merge);
+    return vocabulary.has(left) && vocabulary.has(right) && vocabulary.has(left + right);
+  });
   return {
     ...tokenizerJson,
     model: { ...(tokenizerJson["model"] as object), vocab: Object.fromEntries(vocabulary), merges },
   };
+}
+
+/** Byte-level characters are below 2^9. */
+const CHARACTER_BITS = 9;
+const PAIRS = 2 ** (2 * CHARACTER_BITS);
+
+function pairAt(text: string, at: number): number {
+  return ((text.charCodeAt(at) << CHARACTER_BITS) | text.charCodeAt(at + 1)) & (PAIRS - 1);
 }

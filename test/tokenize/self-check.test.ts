@@ -61,3 +61,19 @@ describe("a model that both encode differently", () => {
     ]);
   });
 });
+
+describe("the code of a thread", () => {
+  it("is run with the first model's sample, under other letters each time, and not again", async () => {
+    vi.resetModules();
+    const { warmUp } = await import("../../src/tokenize/warm-up.js");
+    const texts: string[] = [];
+    warmUp((text) => texts.push(text));
+    // The alphabet comes round: the last are known again, as words of real texts are.
+    expect(new Set(texts).size).toBe(1 + 26);
+    // Past the first capacity of every buffer, so that each has grown.
+    expect(Math.max(...texts.map(({ length }) => length))).toBeGreaterThan(2 * 4096);
+    texts.length = 0;
+    warmUp((text) => texts.push(text));
+    expect(texts).toEqual([]);
+  });
+});
