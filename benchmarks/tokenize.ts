@@ -5,6 +5,8 @@
  * - `cold`: the first text of a process that has just loaded the model. Nothing is cached, and compiled is what loading runs.
  * - `unseen`: a warm process, text that it never had. The implementations take turns on the same slices.
  * - `again`: the same text once more: pieces are cached, segments are not.
+ * - `hostile`: one word of random letters, one run of spaces, one sign, none of which a pattern cuts: by length, and how many
+ *   times longer 16 times as much takes.
  * - `turn`: a chat of so many tokens and one turn more: rendering and all, and of that the tokenizing alone.
  *
  * `cold` and loading are by the clock, the others by CPU time.
@@ -14,6 +16,7 @@ import { createHuggingFaceTokenizer } from "kvblock/tokenize";
 import { median } from "./run/measure.js";
 import { forkScript } from "./run/processes.js";
 import type { Run, Unit } from "./run/question.js";
+import { seeded } from "./run/random.js";
 import { chatMl, GrowingChat } from "./tokenize/chats.js";
 import { CORPORA, type Corpus, slices } from "./tokenize/corpora.js";
 import {
@@ -35,6 +38,8 @@ const KINDS = Object.keys(CORPORA) as Corpus[];
 /** The slow ones need this many characters to be compiled; ours to have met the words that all texts have. */
 const WARM_UP = 400_000;
 const TURNS = 30;
+/** Characters. */
+const HOSTILE = [2 ** 16, 2 ** 20];
 
 export async function run({ full, report, progress }: Run): Promise<void> {
   const models: readonly Model[] = full ? MODELS : ["qwen3"];
@@ -42,6 +47,7 @@ export async function run({ full, report, progress }: Run): Promise<void> {
   for (const model of models) {
     await fresh(model);
     for (const corpus of KINDS) await throughput(model, corpus);
+    await hostile(model);
   }
   await turns();
 
@@ -97,6 +103,29 @@ export async function run({ full, report, progress }: Run): Promise<void> {
       const [ours, stock, rust] = unseen.map(median) as [number, number, number];
       report("tokenize unseen, ours / stock", by, RATIO, [ours / stock]);
       report("tokenize unseen, ours / Rust", by, RATIO, [ours / rust]);
+    }
+  }
+
+  async function hostile(model: Model): Promise<void> {
+    const encode = await loadEncoder("kvblock", model);
+    const random = seeded(3);
+    const letters = (): string => String.fromCharCode(0x61 + Math.floor(26 * random()));
+    for (const [text, make] of [
+      ["word", letters],
+      ["spaces", () => " "],
+      ["sign", () => "="],
+    ] as const) {
+      progress(`${model}, hostile ${text}`);
+      const times = HOSTILE.map((): number[] => []);
+      for (let i = 0; i < 5; i++)
+        for (const [size, characters] of HOSTILE.entries()) {
+          const input = Array.from({ length: characters }, make).join("");
+          times[size]!.push(await cpuMs(() => encode(input)));
+        }
+      for (const [size, characters] of HOSTILE.entries())
+        report("tokenize hostile", { model, text, characters }, ["ms", "lower"], times[size]!);
+      const [short, long] = times.map(median) as [number, number];
+      report("tokenize hostile, 16 times as much", { model, text }, ["times", "lower"], [long / short]);
     }
   }
 
