@@ -5,7 +5,7 @@
 import type { PromptMatches } from "./prompt-walk.js";
 import type { Publisher } from "./publisher-state.js";
 import type { Query } from "./query.js";
-import type { ScoreSource } from "./score/index.js";
+import type { Match, ScoreSource } from "./score/index.js";
 import type { PodScore, PublisherState } from "./types.js";
 
 /** By tier number: its name, and what a block there is worth. */
@@ -13,6 +13,8 @@ export interface TierWorth {
   readonly names: readonly string[];
   readonly weights: readonly number[];
 }
+
+const NONE: Readonly<Record<string, number>> = Object.freeze({});
 
 export class CandidateScores implements ScoreSource {
   readonly length: number;
@@ -30,6 +32,7 @@ export class CandidateScores implements ScoreSource {
   readonly #complete: boolean[] = [];
   readonly #upperBound: boolean[] = [];
   readonly #made: (PodScore | undefined)[] = [];
+  readonly #named = new Map<Match, Readonly<Record<string, number>>>();
 
   constructor(query: Query, matches: PromptMatches, tiers: TierWorth, now: number) {
     const { candidates } = query;
@@ -80,9 +83,6 @@ export class CandidateScores implements ScoreSource {
     const blockSize = this.#blockSizes[candidate]!;
     const lastFrameAt = this.#lastFrameAt[candidate]!;
     const blocks = match?.blocks ?? 0;
-    const byTier: [tier: string, blocks: number][] = [];
-    for (const [tier, count] of (match?.byTier ?? []).entries())
-      if (count > 0) byTier.push([this.#tiers.names[tier]!, count]);
     return Object.freeze({
       pod,
       dataParallelRank,
@@ -90,7 +90,7 @@ export class CandidateScores implements ScoreSource {
       blocks,
       tokens: blocks * blockSize,
       blockSize,
-      byTier: Object.freeze(Object.fromEntries(byTier)),
+      byTier: match === undefined ? NONE : this.#byTier(match),
       state: this.#states[candidate]!,
       complete: this.#complete[candidate]!,
       lastEventAgeMs: Number.isNaN(lastFrameAt) ? null : Math.max(0, this.#now - lastFrameAt),
@@ -98,6 +98,20 @@ export class CandidateScores implements ScoreSource {
       suspect: match?.suspect ?? 0,
       upperBound: this.#upperBound[candidate]!,
     });
+  }
+
+  /** Candidates that have matched the same have one match, and share what is made of it. */
+  #byTier(match: Match): Readonly<Record<string, number>> {
+    let named = this.#named.get(match);
+    if (named === undefined) {
+      const { names } = this.#tiers;
+      const entries = match.byTier.flatMap((blocks, tier) =>
+        blocks > 0 ? [[names[tier]!, blocks] as const] : [],
+      );
+      named = Object.freeze(Object.fromEntries(entries));
+      this.#named.set(match, named);
+    }
+    return named;
   }
 }
 
@@ -121,7 +135,7 @@ function unknownPod(pod: string): PodScore {
     blocks: 0,
     tokens: 0,
     blockSize: 0,
-    byTier: Object.freeze({}),
+    byTier: NONE,
     state: "unknown",
     complete: false,
     lastEventAgeMs: null,

@@ -81,6 +81,15 @@ export class Publishers {
     return this.#byModel.get(model)?.byPod.get(pod) ?? NONE;
   }
 
+  /** Those of several pods, in their order. */
+  ofPods(model: string, pods: readonly string[]): readonly Publisher[] {
+    const byPod = this.#byModel.get(model)?.byPod;
+    if (byPod === undefined) return NONE;
+    const found: Publisher[] = [];
+    for (const pod of pods) for (const publisher of byPod.get(pod) ?? NONE) found.push(publisher);
+    return found;
+  }
+
   models(): Iterable<string> {
     return this.#byModel.keys();
   }

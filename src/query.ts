@@ -28,7 +28,6 @@ export function resolveQuery(
   const { model, loraName } = models.resolve(checkName("model", request.model));
   const extras = checkExtras(request, request.loraName ?? loraName, promptTokens);
   const pods = request.pods === undefined ? undefined : uniquePods(request.pods);
-  const candidates =
-    pods === undefined ? publishers.ofModel(model) : pods.flatMap((pod) => publishers.ofPod(model, pod));
+  const candidates = pods === undefined ? publishers.ofModel(model) : publishers.ofPods(model, pods);
   return { model, ...extras, pods, candidates };
 }
