@@ -11,7 +11,7 @@ import { type Channel, channel } from "node:diagnostics_channel";
  */
 const SLICE_MS = 2;
 
-/** Told when a slice begins, and with `{ ms }` in the turn after it: what it took, up to the end of its last piece. */
+/** Told when a slice begins, and with `{ ms }` what it took: when its time is over, else in the turn after it. */
 const started: Channel = channel("tracing:kvblock.slice:start");
 const ended: Channel = channel("tracing:kvblock.slice:end");
 
@@ -23,6 +23,7 @@ export class Turns {
   /** When the slice of this turn began; undefined before. */
   #began: number | undefined;
   #tookMs = 0;
+  #isTold = true;
   /** How many of those who wait are to be served in this turn: who comes meanwhile waits for another. */
   #due = 0;
 
@@ -48,7 +49,9 @@ export class Turns {
     if (this.#began === undefined) return this.hasTime;
     this.#tookMs = this.#stopwatch() - this.#began;
     if (this.#tookMs > this.longestMs) this.longestMs = this.#tookMs;
-    return this.#tookMs < SLICE_MS;
+    if (this.#tookMs < SLICE_MS) return true;
+    this.#tell();
+    return false;
   }
 
   /** Until a later turn. Those who wait are served in their order, in each turn as many as there is time for. */
@@ -60,15 +63,21 @@ export class Turns {
   #begin(now: number): void {
     this.#began = now;
     this.#tookMs = 0;
+    this.#isTold = false;
     if (started.hasSubscribers) started.publish({});
     setImmediate(() => this.#turn());
   }
 
   #turn(): void {
-    if (ended.hasSubscribers) ended.publish({ ms: this.#tookMs });
+    this.#tell();
     this.#began = undefined;
     this.#due = this.#waiting.length;
     this.#serve();
+  }
+
+  #tell(): void {
+    if (!this.#isTold && ended.hasSubscribers) ended.publish({ ms: this.#tookMs });
+    this.#isTold = true;
   }
 
   /** The first always, so that each turn serves someone; the others when all is done that those before them can do now. */

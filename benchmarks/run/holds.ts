@@ -4,8 +4,8 @@
  * A timer is due every millisecond; between two of its turns the thread's own processor time is read beside the clock. The
  * collector's pauses are part of both: what the thread waits for its helpers takes no processor time of its own.
  */
-import { openSync, readSync } from "node:fs";
 import { PerformanceObserver } from "node:perf_hooks";
+import { threadTime } from "./thread-time.js";
 
 /** Milliseconds between two turns of the timer. */
 export interface Gap {
@@ -24,10 +24,10 @@ export async function gapsWhile(work: () => Promise<unknown>): Promise<Gap[]> {
   observer.observe({ entryTypes: ["gc"] });
   await sleep(5);
   let last = performance.now();
-  let used = processorMs();
+  let used = threadTime().ran;
   const timer = setInterval(() => {
     const now = performance.now();
-    const usedNow = processorMs();
+    const usedNow = threadTime().ran;
     gaps.push({ from: last, to: now, processor: usedNow - used });
     last = now;
     used = usedNow;
@@ -56,15 +56,3 @@ export function longest(gaps: readonly Gap[]): Gap {
 }
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-let stat: number | undefined;
-const text = Buffer.alloc(64);
-
-function processorMs(): number {
-  if (process.platform !== "linux") return Number.NaN;
-  // The main thread's number is the process's.
-  stat ??= openSync(`/proc/self/task/${process.pid}/schedstat`, "r");
-  // The system brings a running thread's time up to date at its ticks, and when it adds up the whole process.
-  process.cpuUsage();
-  return Number.parseInt(text.toString("latin1", 0, readSync(stat, text, 0, text.length, 0)), 10) / 1e6;
-}

@@ -1,8 +1,9 @@
 /** Numbers from samples, and what a process holds. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { type IntervalHistogram, monitorEventLoopDelay, PerformanceObserver } from "node:perf_hooks";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { threadTime } from "../run/thread-time.js";
 
 /** The value that a share of the samples does not exceed; of few samples, p99 is the highest. */
 export function percentile(samples: readonly number[], share: number): number {
@@ -89,13 +90,7 @@ export class LoopWatch {
 }
 
 /** How long the main thread was ready to run and had no core so far, in milliseconds; 0 where that is not told. */
-function coreWaitMs(): number {
-  try {
-    return Number(readFileSync("/proc/thread-self/schedstat", "latin1").split(" ")[1]) / 1e6;
-  } catch {
-    return 0;
-  }
-}
+const coreWaitMs = (): number => threadTime().waited || 0;
 
 export const MIB = 2 ** 20;
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

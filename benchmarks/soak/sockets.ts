@@ -1,6 +1,6 @@
 /**
  * `npm run soak:sockets -- [--rounds N] [--minutes N] [--mode auto|tokens] [--workers N]`: real sockets and processes on
- * loopback, for as long as wanted. Prints figures; its exit code is 1 if an answer was wrong or a frame lost.
+ * loopback, for as long as wanted. Prints figures; its exit code is 1 if an answer was wrong, a frame lost, or a slice too long.
  */
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";

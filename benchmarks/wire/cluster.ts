@@ -2,7 +2,7 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Indexer, KvFrame, Subscription } from "kvblock";
+import type { KvFrame } from "kvblock";
 import { BUILD, forkScript } from "../run/processes.js";
 import type { Answer, Command, PublisherArguments } from "./publisher-process.js";
 
@@ -10,18 +10,35 @@ import type { Answer, Command, PublisherArguments } from "./publisher-process.js
 const WINDOW = 4000;
 const ACK_EVERY = 256;
 
+/** What a follower makes of a frame: the payload is enough to tell its age. */
+type Received = Pick<KvFrame, "payload">;
+
+/** Who follows the engines: an indexer, or what receives as one does. */
+export interface Follower {
+  subscribe(options: {
+    endpoint: string;
+    receiveHighWaterMark: number;
+    onFrame: (frame: Received) => void;
+  }): Promise<Following>;
+}
+
+interface Following {
+  readonly transport: { readonly connected: number } | null;
+  close(): Promise<void>;
+}
+
 export class Cluster implements AsyncDisposable {
   /** Frames of one pass over the recording, the resets at its end included. */
   readonly framesPerPass: number;
   readonly #child: ChildProcess;
-  readonly #subscriptions: Subscription[];
+  readonly #subscriptions: Following[];
   /** Frames received since the last command. */
   #received = 0;
   #isPaused = false;
   #isClosing = false;
-  #onFrame: (frame: KvFrame, received: number) => void = () => {};
+  #onFrame: (frame: Received, received: number) => void = () => {};
 
-  private constructor(child: ChildProcess, framesPerPass: number, subscriptions: Subscription[]) {
+  private constructor(child: ChildProcess, framesPerPass: number, subscriptions: Following[]) {
     this.#child = child;
     // A benchmark that waits for frames of a process that is gone would wait for ever.
     child.once("exit", () => {
@@ -32,18 +49,18 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Start the engines, and follow each by a subscription of its own. */
-  static async follow(indexer: Indexer, recording: string, tsconfig = BUILD): Promise<Cluster> {
+  static async follow(follower: Follower, recording: string, tsconfig = BUILD): Promise<Cluster> {
     const child = forkScript(
       "benchmarks/wire/publisher-process.ts",
       { recording } satisfies PublisherArguments,
       { tsconfig },
     );
     const ready = await answer(child, "ready");
-    const subscriptions: Subscription[] = [];
+    const subscriptions: Following[] = [];
     const cluster = new Cluster(child, ready.framesPerPass, subscriptions);
     for (const endpoint of ready.endpoints)
       subscriptions.push(
-        await indexer.subscribe({
+        await follower.subscribe({
           endpoint,
           receiveHighWaterMark: 1_000_000,
           onFrame: (frame) => cluster.#take(frame),
@@ -59,7 +76,7 @@ export class Cluster implements AsyncDisposable {
    * Send as fast as is received, until {@link stop}.
    * @param onVisible - called after each frame is applied, with how many were
    */
-  saturate(onVisible: (frame: KvFrame, received: number) => void): void {
+  saturate(onVisible: (frame: Received, received: number) => void): void {
     this.#begin(onVisible);
     this.#tell({ type: "saturate", window: WINDOW });
   }
@@ -84,7 +101,7 @@ export class Cluster implements AsyncDisposable {
   async pace(
     framesPerSecond: number,
     seconds: number,
-    onVisible: (frame: KvFrame, received: number) => void,
+    onVisible: (frame: Received, received: number) => void,
   ): Promise<number> {
     this.#begin(onVisible);
     const paced = answer(this.#child, "paced");
@@ -102,14 +119,14 @@ export class Cluster implements AsyncDisposable {
     await exited;
   }
 
-  #begin(onVisible: (frame: KvFrame, received: number) => void): void {
+  #begin(onVisible: (frame: Received, received: number) => void): void {
     this.#received = 0;
     this.#isPaused = false;
     this.#onFrame = onVisible;
   }
 
   /** Called before the frame is applied, in the same stretch of code: what is queued here runs after it. */
-  #take(frame: KvFrame): void {
+  #take(frame: Received): void {
     const received = ++this.#received;
     queueMicrotask(() => this.#onFrame(frame, received));
     if (received % ACK_EVERY === 0 && !this.#isPaused) this.#tell({ type: "ack", received });
@@ -139,7 +156,7 @@ async function answer<T extends Answer["type"]>(
 }
 
 /** Milliseconds since the batch was sent, by the clock that the machine's processes share. */
-export function ageMs({ payload }: KvFrame): number {
+export function ageMs({ payload }: Received): number {
   const sentAt = new DataView(payload.buffer, payload.byteOffset).getFloat64(2);
   return Number(process.hrtime.bigint()) / 1e6 - sentAt * 1000;
 }

@@ -1,0 +1,86 @@
+/** How long the library's own slices of the event loop are, as it tells them on Node's `diagnostics_channel`. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { PerformanceObserver } from "node:perf_hooks";
+import { threadTime } from "../run/thread-time.js";
+import { sleep } from "./figures.js";
+
+/** Share of the time without a core that a quiet machine does not reach. */
+const QUIET = 0.1;
+/** Shorter ones are counted only. */
+const KEPT_MS = 2;
+
+interface Slice {
+  readonly from: number;
+  readonly took: number;
+  readonly ran: number;
+}
+
+export interface SliceFigures {
+  readonly count: number;
+  /** By the clock. */
+  readonly longest: number;
+  /** Of one slice, without collections of garbage and without waiting for a core: the library's own. */
+  readonly longestOwn: number;
+  /** Whether the thread had a core when it needed one, nearly always: else what others do is in its processor time too. */
+  readonly isQuiet: boolean;
+}
+
+export class SliceWatch {
+  #count = 0;
+  readonly #began = { at: performance.now(), waited: threadTime().waited };
+  #from = { at: 0, ran: 0 };
+  readonly #slices: Slice[] = [];
+  readonly #collections: { startTime: number; duration: number }[] = [];
+  readonly #observer = new PerformanceObserver((list) => {
+    for (const { startTime, duration } of list.getEntries())
+      if (duration > 0.1) this.#collections.push({ startTime, duration });
+  });
+  readonly #onStart = (): void => {
+    this.#from = { at: performance.now(), ran: threadTime().ran };
+  };
+  readonly #onEnd = (message: unknown): void => {
+    this.#count++;
+    const { ms } = message as { ms: number };
+    const { at, ran } = this.#from;
+    if (ms >= KEPT_MS) this.#slices.push({ from: at, took: ms, ran: threadTime().ran - ran });
+  };
+
+  constructor() {
+    this.#observer.observe({ entryTypes: ["gc"] });
+    subscribe("tracing:kvblock.slice:start", this.#onStart);
+    subscribe("tracing:kvblock.slice:end", this.#onEnd);
+  }
+
+  async stop(): Promise<SliceFigures> {
+    unsubscribe("tracing:kvblock.slice:start", this.#onStart);
+    unsubscribe("tracing:kvblock.slice:end", this.#onEnd);
+    const waited = (threadTime().waited - this.#began.waited) / (performance.now() - this.#began.at);
+    // Collections are told of in a later turn.
+    await sleep(5);
+    this.#observer.disconnect();
+    const longest = (of: (slice: Slice) => number): number =>
+      this.#slices.reduce((most, slice) => Math.max(most, of(slice)), 0);
+    return {
+      count: this.#count,
+      longest: longest(({ took }) => took),
+      longestOwn: longest((slice) => this.#own(slice)),
+      isQuiet: !(waited > QUIET),
+    };
+  }
+
+  /** What the thread ran, collections taken off: rather too much of them, since they wait for helper threads too. */
+  #own({ from, took, ran }: Slice): number {
+    const to = from + took;
+    let collecting = 0;
+    for (const { startTime, duration } of this.#collections)
+      collecting += Math.max(0, Math.min(to, startTime + duration) - Math.max(from, startTime));
+    return Math.max(0, Math.min(Number.isNaN(ran) ? took : ran, took) - collecting);
+  }
+}
+
+export function sliceLine({ count, longest, longestOwn }: SliceFigures): string {
+  return (
+    `${count} slices, the longest ${longestOwn.toFixed(1)} ms without collections and waiting for a core ` +
+    `(${longest.toFixed(1)} by the clock)`
+  );
+}
