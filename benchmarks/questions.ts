@@ -8,7 +8,7 @@ export const questions: Readonly<Record<string, string>> = {
     "recorded events to visible blocks: from memory, from a file and through a socket, exact and tokens mode",
   "ingest-shapes": "stores to visible blocks from memory, by pods and by blocks of an event",
   latency:
-    "from an engine's send to the visible block, at half and nine tenths of the highest rate; the host's event loop",
+    "from an engine's send to the visible block, at a tenth, half and nine tenths of the highest rate; the host's event loop",
   score: "scoreTokens by prompt length, held and not held",
   "score-under-load": "scoring while events come at the highest rate, beside scoring when none come",
   "tokens-to-scores":

@@ -91,7 +91,7 @@ const latency: Table = ({ cell, p99 }) =>
     ],
     [
       ...MODES.flatMap((mode) =>
-        ["50 %", "90 %", "highest"].map((load) => [
+        ["10 %", "50 %", "90 %", "highest"].map((load) => [
           `${load}, \`${mode}\``,
           cell("latency", "event to visible", { mode, load }),
           p99("latency", "event to visible", { mode, load }),
