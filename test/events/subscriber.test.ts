@@ -165,14 +165,13 @@ describe("a subscription", () => {
     let turns = 0;
     const timer = setInterval(() => turns++, 1);
     let taken = 0;
-    const start = performance.now();
     for await (const _ of socket) {
       const busyUntil = performance.now() + 0.2;
       while (performance.now() < busyUntil);
       if (++taken === 2000) break;
     }
     clearInterval(timer);
-    // 400 ms of work without a pause, in slices of 2 ms.
-    expect(turns).toBeGreaterThan((performance.now() - start) / 20);
+    // A slice of 2 ms has room for 10 frames and one that is under way, however long the machine takes for them.
+    expect(turns).toBeGreaterThan(taken / 15);
   });
 });
