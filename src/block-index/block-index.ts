@@ -41,6 +41,7 @@ export class BlockIndex {
   readonly #emptyBytes: number;
   #reserved = 0;
   #shrinkAt = 0;
+  #setBytes = 0; // of the sets, when it was last seen to that all fits
   #lastMet = -1; // the set of the last lookup's last block
 
   constructor(options: BlockIndexOptions = {}) {
@@ -239,6 +240,10 @@ export class BlockIndex {
       }
     }
     this.#account(from, run);
+    // All else that takes memory was asked for where it was taken.
+    const setBytes = transitions.sets.bytes;
+    if (setBytes === this.#setBytes) return;
+    this.#setBytes = setBytes;
     if (this.usedBytes > this.memoryLimitBytes) this.#shrinkTo(this.memoryLimitBytes);
   }
 

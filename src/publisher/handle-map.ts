@@ -8,15 +8,15 @@
  * blocks, a few places per insertion, and drops what was found unheld twice.
  * @module
  */
+import { STRIDE, Table } from "./handle-table.js";
 
 const SHARDS = 64;
-/** Words of an entry: the handle, its own key. An own key of 0 is a free place. */
-const STRIDE = 4;
 const FIRST_CAPACITY = 16;
 const GROWTH = 1.5;
-const MAX_LOAD = 0.8;
 /** Handles of removed blocks that are kept: a power of two. */
 const KEPT_REMOVED = 2048;
+/** So many at a time are forgotten. */
+const FORGOTTEN = 32;
 /** Entries that the hand looks at per insertion: more than two, as each is looked at twice before it goes. */
 const HAND_LOOKS = 4;
 /** Places that it passes for them at most, taken or free. */
@@ -28,6 +28,9 @@ export interface HandleMapOptions {
   /** Whether an entry is still of use: the publisher holds the own key on any tier. The handle comes last. */
   isHeld(ownHi: number, ownLo: number, hi: number, lo: number): boolean;
 }
+
+/** What was read ahead. Of no meaning, but what is not used would not be read. */
+const ahead = { words: 0 };
 
 export class HandleMap {
   /** The last {@link get}'s own key. */
@@ -96,6 +99,7 @@ export class HandleMap {
    * @returns the first block whose handle was not kept, or `to`
    */
   setAll(handles: Uint32Array, own: Uint32Array, to: number, heldBlocks: number): number {
+    if (to > 1) this.#readAhead(handles, 0, to);
     for (let i = 0; i < 2 * to; i += 2)
       if (!this.set(handles[i]!, handles[i + 1]!, own[i]!, own[i + 1]!, heldBlocks)) return i / 2;
     return to;
@@ -113,14 +117,28 @@ export class HandleMap {
       this.#removed = new Uint32Array(2 * KEPT_REMOVED);
     }
     this.#tables[lo & (SHARDS - 1)]?.noteUnheld(hi, lo);
-    const ring = this.#removed;
     const at = 2 * (this.#removals++ & (KEPT_REMOVED - 1));
-    const oldHi = ring[at]!;
-    const oldLo = ring[at + 1]!;
-    ring[at] = hi;
-    ring[at + 1] = lo;
-    if (this.#removals > KEPT_REMOVED && this.#tables[oldLo & (SHARDS - 1)]?.removeUnheld(oldHi, oldLo))
-      this.size--;
+    this.#removed[at] = hi;
+    this.#removed[at + 1] = lo;
+    if (this.#removals % FORGOTTEN === 0 && this.#removals >= KEPT_REMOVED) this.#forgetOldest(this.#removed);
+  }
+
+  /** The oldest of the ring make room for the next. */
+  #forgetOldest(ring: Uint32Array): void {
+    const from = this.#removals & (KEPT_REMOVED - 1);
+    this.#readAhead(ring, from, from + FORGOTTEN);
+    for (let i = 2 * from; i < 2 * (from + FORGOTTEN); i += 2)
+      if (this.#tables[ring[i + 1]! & (SHARDS - 1)]?.removeUnheld(ring[i]!, ring[i + 1]!)) this.size--;
+  }
+
+  /** Read where some handles are looked for, so that memory is waited for once and not handle by handle. */
+  #readAhead(handles: Uint32Array, from: number, to: number): void {
+    let words = 0;
+    for (let i = 2 * from; i < 2 * to; i += 2) {
+      const table = this.#tables[handles[i + 1]! & (SHARDS - 1)];
+      if (table !== undefined) words ^= table.firstWord(handles[i]!, handles[i + 1]!);
+    }
+    ahead.words = words;
   }
 
   /** Forget a handle, if it is known. */
@@ -177,118 +195,5 @@ export class HandleMap {
       this.#handAt = at;
       this.size--;
     }
-  }
-}
-
-class Table {
-  readonly words: Uint32Array;
-  readonly capacity: number;
-  /** By place, as bits: its block was removed, or the hand found it unheld once. */
-  readonly #unheld: Uint8Array;
-  #used = 0;
-
-  constructor(capacity: number) {
-    this.capacity = capacity;
-    this.words = new Uint32Array(capacity * STRIDE);
-    this.#unheld = new Uint8Array((capacity + 7) >>> 3);
-  }
-
-  static bytesOf(capacity: number): number {
-    return capacity * STRIDE * 4 + ((capacity + 7) >>> 3);
-  }
-
-  get isFull(): boolean {
-    return this.#used + 1 > this.capacity * MAX_LOAD;
-  }
-
-  /** Offset of the handle's entry, or of the free place where it belongs. */
-  find(hi: number, lo: number): number {
-    const words = this.words;
-    const end = words.length;
-    let at = this.#home(hi, lo);
-    while ((words[at + 1] !== lo || words[at] !== hi) && (words[at + 2]! | words[at + 3]!) !== 0)
-      if ((at += STRIDE) === end) at = 0;
-    return at;
-  }
-
-  /** Returns whether the handle is new. */
-  put(hi: number, lo: number, ownHi: number, ownLo: number): boolean {
-    const words = this.words;
-    const at = this.find(hi, lo);
-    const isNew = !this.#isTaken(at);
-    if (isNew) this.#used++;
-    words[at] = hi;
-    words[at + 1] = lo;
-    words[at + 2] = ownHi;
-    words[at + 3] = ownLo;
-    this.#mark(at / STRIDE, false);
-    return isNew;
-  }
-
-  takeAll(old: Table): void {
-    const { words } = old;
-    for (let from = 0; from < words.length; from += STRIDE) {
-      if (!old.#isTaken(from)) continue;
-      this.put(words[from]!, words[from + 1]!, words[from + 2]!, words[from + 3]!);
-      if (old.#isUnheld(from / STRIDE)) this.noteUnheld(words[from]!, words[from + 1]!);
-    }
-  }
-
-  noteUnheld(hi: number, lo: number): void {
-    const at = this.find(hi, lo);
-    if (this.#isTaken(at)) this.#mark(at / STRIDE, true);
-  }
-
-  /** Remove the handle if it was unheld when that was last looked at. Returns whether it was. */
-  removeUnheld(hi: number, lo: number): boolean {
-    const at = this.find(hi, lo);
-    if (!this.#isTaken(at) || !this.#isUnheld(at / STRIDE)) return false;
-    this.remove(at);
-    return true;
-  }
-
-  /** Returns whether it was found unheld twice. */
-  noteHeld(at: number, isHeld: boolean): boolean {
-    const place = at / STRIDE;
-    const again = !isHeld && this.#isUnheld(place);
-    this.#mark(place, !isHeld);
-    return again;
-  }
-
-  /** Free a place; the entries behind it shift back, so that a probe ends at the first free place. */
-  remove(hole: number): void {
-    const words = this.words;
-    const end = words.length;
-    this.#used--;
-    for (let at = hole; ; ) {
-      if ((at += STRIDE) === end) at = 0;
-      if ((words[at + 2]! | words[at + 3]!) === 0) break;
-      const wanted = this.#home(words[at]!, words[at + 1]!);
-      if (hole <= at ? hole < wanted && wanted <= at : hole < wanted || wanted <= at) continue;
-      for (let i = 0; i < STRIDE; i++) words[hole + i] = words[at + i]!;
-      this.#mark(hole / STRIDE, this.#isUnheld(at / STRIDE));
-      hole = at;
-    }
-    words[hole] = words[hole + 1] = words[hole + 2] = words[hole + 3] = 0;
-    this.#mark(hole / STRIDE, false);
-  }
-
-  #isTaken(at: number): boolean {
-    return (this.words[at + 2]! | this.words[at + 3]!) !== 0;
-  }
-
-  #isUnheld(place: number): boolean {
-    return (this.#unheld[place >>> 3]! & (1 << (place & 7))) !== 0;
-  }
-
-  #mark(place: number, unheld: boolean): void {
-    const bit = 1 << (place & 7);
-    if (unheld) this.#unheld[place >>> 3]! |= bit;
-    else this.#unheld[place >>> 3]! &= ~bit;
-  }
-
-  #home(hi: number, lo: number): number {
-    const h = Math.imul((lo >>> 6) ^ Math.imul(hi, 0x85ebca6b), 0x9e3779b1) >>> 0;
-    return Math.floor((h * this.capacity) / 2 ** 32) * STRIDE;
   }
 }
