@@ -39,7 +39,7 @@ export interface BlockIndexOptions {
   memoryLimitBytes?: number | undefined;
   /** Called with the owner, the line's id and the block of each entry that the memory limit dropped. */
   onDropped?: ((owner: number, line: number, hi: number, lo: number) => void) | undefined;
-  /** Called with a line's id and a block whose last copy it was told is gone. */
+  /** Called with a line's id and a block whose last copy it was told is gone: its place among some keys. */
   onEvicted?: ((line: number, keys: Uint32Array, block: number) => void) | undefined;
 }
 
