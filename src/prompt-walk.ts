@@ -22,8 +22,10 @@ import type { ExtraKeysEra } from "./types.js";
 const HASHED_HERE = 256;
 /** Tokens that are sooner hashed elsewhere: below, the way to a thread and back costs as much. */
 const HASHED_ELSEWHERE = 16_384;
-/** Blocks that are looked up between two looks at the clock: with 1,000 pods under different holders each, 2 ms. */
-const AT_A_TIME = 32;
+/** Between two looks at the clock: blocks × candidates, which take 0.1 µs each at worst, and the blocks at least and most. */
+const AT_A_TIME = 4096;
+const FEWEST = 8;
+const MOST = 64;
 
 export interface PromptWalkOptions {
   readonly index: BlockIndex;
@@ -148,6 +150,7 @@ export class PromptWalk {
         const matches = scorer.begin(this.#candidatesOf(query, peers), weights);
         const blocks = usableBlocks(tokens.length, keyClass.chain.blockSize);
         const chain = new PromptChain({ tokens, blocks, keyClass, extraKeys, known });
+        const step = Math.min(MOST, Math.max(FEWEST, Math.floor(AT_A_TIME / peers.length)));
         let goesOn = false;
         let runs = true;
         while (runs && !chain.isDone) {
@@ -158,13 +161,13 @@ export class PromptWalk {
           }
           let block = chain.at;
           const keys = chain.next();
-          for (let at = 0; runs && at < keys.length; at += 2 * AT_A_TIME, block += AT_A_TIME) {
+          for (let at = 0; runs && at < keys.length; at += 2 * step, block += step) {
             if (!turns.hasTime) {
               await turns.next();
               goesOn = false;
             }
             if (!goesOn && !isSame()) return undefined;
-            runs = index.lookup(keys.subarray(at, at + 2 * AT_A_TIME), scorer, block, true, goesOn);
+            runs = index.lookup(keys.subarray(at, at + 2 * step), scorer, block, true, goesOn);
             goesOn = true;
           }
         }
