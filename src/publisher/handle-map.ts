@@ -128,7 +128,7 @@ export class HandleMap {
     const from = this.#removals & (KEPT_REMOVED - 1);
     this.#readAhead(ring, from, from + FORGOTTEN);
     for (let i = 2 * from; i < 2 * (from + FORGOTTEN); i += 2)
-      if (this.#tables[ring[i + 1]! & (SHARDS - 1)]?.removeUnheld(ring[i]!, ring[i + 1]!)) this.size--;
+      if (this.#tables[ring[i + 1]! & (SHARDS - 1)]?.removeUnheld(ring, i)) this.size--;
   }
 
   /** Read where some handles are looked for, so that memory is waited for once and not handle by handle. */

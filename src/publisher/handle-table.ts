@@ -71,9 +71,9 @@ export class Table {
     if (this.#isTaken(at)) this.#mark(at / STRIDE, true);
   }
 
-  /** Remove the handle if it was unheld when that was last looked at. Returns whether it was. */
-  removeUnheld(hi: number, lo: number): boolean {
-    const at = this.find(hi, lo);
+  /** Remove the handle at `i` of these if it was unheld when that was last looked at. Returns whether it was. */
+  removeUnheld(handles: Uint32Array, i: number): boolean {
+    const at = this.find(handles[i]!, handles[i + 1]!);
     if (!this.#isTaken(at) || !this.#isUnheld(at / STRIDE)) return false;
     this.remove(at);
     return true;
