@@ -181,13 +181,20 @@ export class Engine {
 
   /** How many of the prompt's leading blocks the engine does not hold. */
   missing(request: CacheRequest, blocks: number): number {
+    return this.#lacking(request, blocks, (line, key) => this.ledger.holds(line, key));
+  }
+
+  /** How many of them it never held. */
+  neverHeld(request: CacheRequest, blocks: number): number {
+    return this.#lacking(request, blocks, (line, key) => this.ledger.everHeld(line, key));
+  }
+
+  #lacking(request: CacheRequest, blocks: number, has: (line: Line, key: string) => boolean): number {
     const full = this.spec.group?.kind === "full_attention" ? [ENGINE_LINE, GROUP_LINE] : [ENGINE_LINE];
     return this.#keys
       .get(request)!
       .slice(0, blocks)
-      .filter(
-        (key) => !full.every((line) => this.ledger.holds(line, key)) && !this.ledger.holds(OFFLOAD_LINE, key),
-      ).length;
+      .filter((key) => !full.every((line) => has(line, key)) && !has(OFFLOAD_LINE, key)).length;
   }
 
   *#withOffload(event: CacheEvent): Generator<CacheEvent> {

@@ -38,6 +38,8 @@ interface Unreadable {
 export class Ledger {
   /** Copies that the engine holds, by line and block. */
   readonly #held = new Map<string, number>();
+  /** Entries that it ever held. */
+  readonly #ever = new Set<string>();
   /** Entries whose removal was in a frame that was lost. */
   readonly #ghosts = new Set<string>();
   /** Entries whose removal was in an event that could not be read. */
@@ -70,6 +72,10 @@ export class Ledger {
 
   holds(line: Line, key: string): boolean {
     return this.#held.has(entryOf(line, key));
+  }
+
+  everHeld(line: Line, key: string): boolean {
+    return this.#ever.has(entryOf(line, key));
   }
 
   isGhost(line: Line, key: string): boolean {
@@ -165,6 +171,7 @@ export class Ledger {
     return event.blockHashes.map((digest) => {
       const entry = entryOf(lineOf(event), hashKey(digest));
       const copies = (this.#held.get(entry) ?? 0) + (kind === "stored" ? 1 : -1);
+      if (kind === "stored") this.#ever.add(entry);
       if (copies > 0) this.#held.set(entry, copies);
       else this.#held.delete(entry);
       return { kind, entry };

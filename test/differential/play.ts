@@ -170,12 +170,13 @@ class Run {
   #check({ asks }: Step): boolean {
     let waits = false;
     const { auto } = this.#indexers;
-    const settled = new Map(auto.pods().map((pod) => [`${pod.pod} ${pod.dataParallelRank}`, pod.mode]));
     for (const ask of asks) {
       const request = this.#scenario.prompts[ask]!;
       const scores = MODES.map((mode) =>
         this.#indexers[mode].scoreTokens(request.tokens, scoreRequest(MODEL, request)),
       );
+      // A prompt may settle how a publisher hashes.
+      const settled = new Map(auto.pods().map((pod) => [`${pod.pod} ${pod.dataParallelRank}`, pod.mode]));
       for (const engine of this.#engines) {
         const { pod, rank } = engine.spec;
         // What the newest frame says and nobody has heard, nobody can be held to.
