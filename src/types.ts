@@ -77,8 +77,8 @@ export interface ScoreRequest {
 }
 
 /**
- * How far a publisher can be believed. `catching-up`: its frames are held until its hashing is known, or until its
- * engine has replayed what was lost. `partial`: frames were lost, so entries from before the gap are suspect, until its
+ * How far a publisher can be believed. `catching-up`: its frames are held until its hashing is known, until there
+ * is time for them, or until its engine has replayed what was lost; what is told is what was so before them. `partial`: frames were lost, so entries from before the gap are suspect, until its
  * cache has turned over. `stale`: the transport says it is gone. `unknown`: it never announced anything.
  */
 export type PublisherState = "live" | "catching-up" | "partial" | "stale" | "unknown";

@@ -122,7 +122,7 @@ export class WritePath {
     if (!this.#accept(frame)) return undefined;
     if (frame.payload.length > LARGE_FRAME_BYTES) return this.#applyLarge(frame);
     const publisher = this.#decodeAndApply(frame, "pausing");
-    if (publisher?.held.applying === undefined) return publisher;
+    if (!publisher?.held.size || publisher.mode === "undecided") return publisher;
     return this.backlog.drained(publisher).then(() => publisher);
   }
 
@@ -176,7 +176,7 @@ export class WritePath {
     if (!this.#inSequence(publisher, frame, verdict, batch.ts)) return publisher;
     if (batch.skipped.length > 0 || batch.failed !== null) this.#noteSkipped(publisher, batch);
     if (how === "held" || publisher.mode === "undecided" || publisher.held.size > 0)
-      this.#hold(publisher, frame, batch, how === "held", verdict.kind === "gap");
+      this.#hold(publisher, frame, batch, how, verdict.kind === "gap");
     else {
       const rest = this.batches.write(publisher, batch, frame.seq);
       if (rest !== undefined && how === "whole") while (rest.next().done !== true);
@@ -200,8 +200,9 @@ export class WritePath {
     yield* this.batches.write(publisher, batch, seq) ?? [];
   }
 
-  #hold(publisher: Publisher, frame: KvFrame, batch: EventBatch, sliced: boolean, afterGap: boolean): void {
+  #hold(publisher: Publisher, frame: KvFrame, batch: EventBatch, how: How, afterGap: boolean): void {
     const { seq, payload } = frame;
+    const sliced = how === "held";
     // Decoded, a batch takes several times its bytes: kept so only where that took long and it is applied soon.
     const undecided = publisher.mode === "undecided";
     const content = sliced ? (undecided ? payload : batch) : payload.slice();
@@ -211,7 +212,8 @@ export class WritePath {
     // Worse than it was when it was told: what is stored under what was missed cannot be placed.
     if (undecided && publisher.mode === "tokens" && publisher.history.joinedAt !== undefined)
       this.#options.diagnostics.raise(joinedLate(publisher, publisher.history.joinedAt));
-    if (publisher.mode !== "undecided") this.backlog.release(publisher);
+    // To try its hashing may have taken the slice.
+    if (publisher.mode !== "undecided") this.backlog.release(publisher, how === "whole" ? undefined : 0);
   }
 
   /** Whether the frame is to be applied. */

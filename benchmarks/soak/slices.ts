@@ -4,6 +4,8 @@ import { PerformanceObserver } from "node:perf_hooks";
 import { threadTime } from "../run/thread-time.js";
 import { sleep } from "./figures.js";
 
+/** No slice may hold the event loop longer: law 11. */
+export const LONGEST_SLICE_MS = 5;
 /** Share of the time without a core that a quiet machine does not reach. */
 const QUIET = 0.1;
 /** Shorter ones are counted only. */

@@ -5,6 +5,7 @@
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { portRun } from "../../test/support/ports.js";
+import { fromMemory } from "./from-memory.js";
 import { killRounds } from "./kill-rounds.js";
 import { MODEL, requestOf } from "./prompts.js";
 import { PublisherProcess } from "./publishers.js";
@@ -50,9 +51,11 @@ let ok = true;
 const rounds = Number(values.rounds);
 if (rounds > 0) ok = (await killRounds(rounds, tsconfig)) && ok;
 if (Number(values.workers) > 0) ok = (await workers(Number(values.workers))) && ok;
-if (Number(values.minutes) > 0)
-  ok =
-    (await sustained(Number(values.minutes), values.mode === "tokens" ? "tokens" : "auto", tsconfig)) && ok;
+if (Number(values.minutes) > 0) {
+  const mode = values.mode === "tokens" ? "tokens" : "auto";
+  ok = (await fromMemory(mode)) && ok;
+  ok = (await sustained(Number(values.minutes), mode, tsconfig)) && ok;
+}
 console.log(load());
 process.exitCode = ok ? 0 : 1;
 // Nothing is open any more, so the process ends by itself; this timer does not keep it.

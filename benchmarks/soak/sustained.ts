@@ -5,7 +5,7 @@ import { portRun } from "../../test/support/ports.js";
 import { collectGarbage, holdings, LoopWatch, MIB, sleep, slope } from "./figures.js";
 import { BLOCKS, MODEL, requestOf } from "./prompts.js";
 import { PublisherProcess } from "./publishers.js";
-import { SliceWatch, sliceLine } from "./slices.js";
+import { LONGEST_SLICE_MS, SliceWatch, sliceLine } from "./slices.js";
 import { CHAIN_BLOCKS, PROBE_EVERY, PROBE_LIFE, PROBE_REMOVED_AFTER, RESIDENT_CHAINS } from "./stream.js";
 
 const POD = "10.0.0.7";
@@ -21,9 +21,6 @@ const BIG_BLOCKS = 512;
 /** Frames of one event, nearly as large as one may be. */
 const HUGE_FRAMES = 5;
 const HUGE_BLOCKS = 180_000;
-
-/** No slice may hold the event loop longer: law 11. */
-const LONGEST_SLICE_MS = 5;
 
 /** MiB of the heap and of buffers that are in use. */
 function live(): number {

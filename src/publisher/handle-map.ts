@@ -1,17 +1,22 @@
 /**
  * Engine handle → own key: how `tokens` mode knows the blocks that an event names by the engine's hash.
  *
- * Both are 64 bits, as two u32 lanes: an entry is 16 bytes, four of them to a cache line. 64 small open-addressing tables,
- * so that growing one is a short pause. A handle outlives the last copy of its block, since a slower tier or a child may
+ * Both are 64 bits, as two u32 lanes: an entry is 16 bytes, four of them to a cache line. Small open-addressing tables,
+ * 64 at first, found by the handle's last bits: one that is full grows, and is split by one more bit where it would be
+ * larger than some thousands of entries, so that a pause is short however many there are (extendible hashing). A handle outlives the last copy of its block, since a slower tier or a child may
  * still name it: the last ones whose blocks the engine removed are remembered, and forgotten first in, first out. What
  * blocks leave otherwise (dropped, void) is found by a hand that goes round while there are many more handles than held
  * blocks, a few places per insertion, and drops what was found unheld twice.
  * @module
  */
-import { STRIDE, Table } from "./handle-table.js";
+import { MAX_LOAD, STRIDE, Table } from "./handle-table.js";
 
-const SHARDS = 64;
+/** Bits that the first tables are found by, and the most that any is: handles that are alike in these share one. */
+const FIRST_BITS = 6;
+const MOST_BITS = 14;
 const FIRST_CAPACITY = 16;
+/** Entries of a table that is not split yet: to copy as many takes a third of a millisecond. */
+const MAX_CAPACITY = 8192;
 const GROWTH = 1.5;
 /** Handles of removed blocks that are kept: a power of two. */
 const KEPT_REMOVED = 2048;
@@ -38,7 +43,9 @@ export class HandleMap {
   ownLo = 0;
   size = 0;
   readonly #options: HandleMapOptions;
-  readonly #tables: (Table | undefined)[] = [];
+  /** By the last bits of a handle's low lane: a table of fewer bits is there several times. */
+  #tables: (Table | undefined)[] = newTables();
+  #mask = 2 ** FIRST_BITS - 1;
   /** The last handles that {@link removed} was told of, in a ring. */
   #removed: Uint32Array | undefined;
   #removals = 0;
@@ -57,7 +64,7 @@ export class HandleMap {
 
   /** Whether the handle is known; then {@link ownHi} and {@link ownLo} are its own key. */
   get(hi: number, lo: number): boolean {
-    const table = this.#tables[lo & (SHARDS - 1)];
+    const table = this.#tables[lo & this.#mask];
     if (table === undefined) return false;
     const { words } = table;
     const at = table.find(hi, lo);
@@ -70,11 +77,10 @@ export class HandleMap {
   set(hi: number, lo: number, ownHi: number, ownLo: number, heldBlocks: number): boolean {
     if ((ownHi | ownLo) === 0) return false;
     if (this.size > 2 * heldBlocks + 2 * KEPT_REMOVED) this.#age();
-    const shard = lo & (SHARDS - 1);
-    let table = this.#tables[shard];
+    let table = this.#tables[lo & this.#mask];
     if (table === undefined || table.isFull) {
-      table = this.#grow(shard);
-      if (table === undefined) return false;
+      if (!(table === undefined ? this.#open(lo) : this.#grow(table, lo))) return false;
+      table = this.#tables[lo & this.#mask]!;
     }
     if (table.put(hi, lo, ownHi, ownLo)) this.size++;
     return true;
@@ -116,7 +122,7 @@ export class HandleMap {
       if (!this.#reserve(KEPT_REMOVED * 8)) return; // the hand finds it
       this.#removed = new Uint32Array(2 * KEPT_REMOVED);
     }
-    this.#tables[lo & (SHARDS - 1)]?.noteUnheld(hi, lo);
+    this.#tables[lo & this.#mask]?.noteUnheld(hi, lo);
     const at = 2 * (this.#removals++ & (KEPT_REMOVED - 1));
     this.#removed[at] = hi;
     this.#removed[at + 1] = lo;
@@ -128,14 +134,14 @@ export class HandleMap {
     const from = this.#removals & (KEPT_REMOVED - 1);
     this.#readAhead(ring, from, from + FORGOTTEN);
     for (let i = 2 * from; i < 2 * (from + FORGOTTEN); i += 2)
-      if (this.#tables[ring[i + 1]! & (SHARDS - 1)]?.removeUnheld(ring, i)) this.size--;
+      if (this.#tables[ring[i + 1]! & this.#mask]?.removeUnheld(ring, i)) this.size--;
   }
 
   /** Read where some handles are looked for, so that memory is waited for once and not handle by handle. */
   #readAhead(handles: Uint32Array, from: number, to: number): void {
     let words = 0;
     for (let i = 2 * from; i < 2 * to; i += 2) {
-      const table = this.#tables[handles[i + 1]! & (SHARDS - 1)];
+      const table = this.#tables[handles[i + 1]! & this.#mask];
       if (table !== undefined) words ^= table.firstWord(handles[i]!, handles[i + 1]!);
     }
     ahead.words = words;
@@ -143,7 +149,7 @@ export class HandleMap {
 
   /** Forget a handle, if it is known. */
   delete(hi: number, lo: number): void {
-    const table = this.#tables[lo & (SHARDS - 1)];
+    const table = this.#tables[lo & this.#mask];
     if (table === undefined || !this.get(hi, lo)) return;
     table.remove(table.find(hi, lo));
     this.size--;
@@ -151,7 +157,8 @@ export class HandleMap {
 
   clear(): void {
     this.#options.reserve(-this.#bytes);
-    this.#tables.length = 0;
+    this.#tables = newTables();
+    this.#mask = this.#tables.length - 1;
     this.#removed = undefined;
     this.size = this.#removals = this.#bytes = this.#handTable = this.#handAt = 0;
   }
@@ -162,24 +169,60 @@ export class HandleMap {
     return true;
   }
 
-  #grow(shard: number): Table | undefined {
-    const old = this.#tables[shard];
+  #open(lo: number): boolean {
     // They fill alike: of one size they would all grow at the same moment.
-    const first = Math.round(FIRST_CAPACITY * GROWTH ** (shard / SHARDS));
-    const capacity = old === undefined ? first : Math.ceil(old.capacity * GROWTH);
-    const bytes = Table.bytesOf(capacity) - (old === undefined ? 0 : Table.bytesOf(old.capacity));
-    if (!this.#reserve(bytes)) return undefined;
-    const table = new Table(capacity);
-    if (old !== undefined) table.takeAll(old);
-    this.#tables[shard] = table;
-    return table;
+    const share = (lo & (2 ** FIRST_BITS - 1)) / 2 ** FIRST_BITS;
+    const capacity = Math.round(FIRST_CAPACITY * GROWTH ** share);
+    if (!this.#reserve(Table.bytesOf(capacity))) return false;
+    this.#place(new Table(capacity, FIRST_BITS), lo);
+    return true;
+  }
+
+  /** Make room in a full table: returns false if memory was refused. */
+  #grow(old: Table, lo: number): boolean {
+    const capacity = Math.ceil(old.capacity * GROWTH);
+    if (capacity > MAX_CAPACITY && old.bits < MOST_BITS) return this.#split(old, lo);
+    if (!this.#reserve(Table.bytesOf(capacity) - old.bytes)) return false;
+    const table = new Table(capacity, old.bits);
+    table.takeAll(old);
+    this.#place(table, lo);
+    return true;
+  }
+
+  /** Two tables for one, each with those of one value of the next bit. Both have room. */
+  #split(old: Table, lo: number): boolean {
+    const bit = 1 << old.bits;
+    const counts = old.countBy(bit);
+    const [low, high] = counts.map((count) => Math.max(FIRST_CAPACITY, roomFor(count))) as [number, number];
+    if (!this.#reserve(Table.bytesOf(low) + Table.bytesOf(high) - old.bytes)) return false;
+    if (bit > this.#mask) {
+      this.#tables.push(...this.#tables);
+      this.#mask = this.#tables.length - 1;
+    }
+    for (const [value, capacity] of [
+      [0, low],
+      [bit, high],
+    ] as const) {
+      const table = new Table(capacity, old.bits + 1);
+      table.takeAll(old, bit, value);
+      this.#place(table, (lo & (bit - 1)) | value);
+    }
+    return true;
+  }
+
+  /** Where all handles find it that are alike with `lo` in its bits. */
+  #place(table: Table, lo: number): void {
+    const step = 2 ** table.bits;
+    for (let at = lo & (step - 1); at < this.#tables.length; at += step) this.#tables[at] = table;
   }
 
   #age(): void {
     for (let looks = 0, places = 0; looks < HAND_LOOKS && places < HAND_PLACES; places++) {
       const table = this.#tables[this.#handTable];
-      if (table === undefined || this.#handAt >= table.words.length) {
-        this.#handTable = (this.#handTable + 1) % SHARDS;
+      // A table that is there several times is looked at once.
+      const isSeen = table !== undefined && this.#handTable >>> table.bits !== 0;
+      if (table === undefined || isSeen || this.#handAt >= table.words.length) {
+        this.#handTable = (this.#handTable + 1) & this.#mask;
         this.#handAt = 0;
         continue;
       }
@@ -197,3 +240,8 @@ export class HandleMap {
     }
   }
 }
+
+const newTables = (): (Table | undefined)[] => new Array<Table | undefined>(2 ** FIRST_BITS).fill(undefined);
+
+/** Capacity for so many entries and as many again as a table grows by. */
+const roomFor = (count: number): number => Math.ceil((count / MAX_LOAD) * GROWTH);

@@ -5,23 +5,31 @@
 
 /** Words of an entry: the handle, its own key. An own key of 0 is a free place. */
 export const STRIDE = 4;
-const MAX_LOAD = 0.8;
+/** Entries fill at most this part of a table. */
+export const MAX_LOAD = 0.8;
 
 export class Table {
   readonly words: Uint32Array;
   readonly capacity: number;
+  /** How many of a handle's last bits are alike in all its entries: what it is found by. */
+  readonly bits: number;
   /** By place, as bits: its block was removed, or the hand found it unheld once. */
   readonly #unheld: Uint8Array;
   #used = 0;
 
-  constructor(capacity: number) {
+  constructor(capacity: number, bits: number) {
     this.capacity = capacity;
+    this.bits = bits;
     this.words = new Uint32Array(capacity * STRIDE);
     this.#unheld = new Uint8Array((capacity + 7) >>> 3);
   }
 
   static bytesOf(capacity: number): number {
     return capacity * STRIDE * 4 + ((capacity + 7) >>> 3);
+  }
+
+  get bytes(): number {
+    return Table.bytesOf(this.capacity);
   }
 
   get isFull(): boolean {
@@ -57,10 +65,19 @@ export class Table {
     return isNew;
   }
 
-  takeAll(old: Table): void {
+  /** How many entries have 0 and 1 there in their handle's low lane. */
+  countBy(bit: number): [number, number] {
+    let ones = 0;
+    for (let at = 0; at < this.words.length; at += STRIDE)
+      if (this.#isTaken(at) && (this.words[at + 1]! & bit) !== 0) ones++;
+    return [this.#used - ones, ones];
+  }
+
+  /** Take another's entries, or those whose handles have `value` at `bit`. There is room for them. */
+  takeAll(old: Table, bit = 0, value = 0): void {
     const { words } = old;
     for (let from = 0; from < words.length; from += STRIDE) {
-      if (!old.#isTaken(from)) continue;
+      if (!old.#isTaken(from) || (words[from + 1]! & bit) !== value) continue;
       this.put(words[from]!, words[from + 1]!, words[from + 2]!, words[from + 3]!);
       if (old.#isUnheld(from / STRIDE)) this.noteUnheld(words[from]!, words[from + 1]!);
     }

@@ -151,6 +151,11 @@ export class Engine {
     return { frame, life: this.ledger.life, seq, ts: this.#link.ts, events: events.length };
   }
 
+  /** A group that must hold a block too, and that the frames which were heard say nothing of. */
+  get hasUnheardGroup(): boolean {
+    return this.spec.group?.kind === "full_attention" && !this.ledger.wasHeardOf(GROUP_LINE);
+  }
+
   truth(request: CacheRequest): Truth {
     let keys = this.#keys.get(request);
     if (keys === undefined) this.#keys.set(request, (keys = this.#link.keysOf(request)));
@@ -158,8 +163,8 @@ export class Engine {
     const holds = (line: Line, key: string): boolean => ledger.holds(line, key);
     const believes = (line: Line, key: string): boolean => holds(line, key) || ledger.isGhost(line, key);
     const full = spec.group?.kind === "full_attention" ? [ENGINE_LINE, GROUP_LINE] : [ENGINE_LINE];
-    const run = (has: (line: Line, key: string) => boolean): number => {
-      const end = keys.findIndex((key) => !full.every((line) => has(line, key)) && !has(OFFLOAD_LINE, key));
+    const run = (has: (line: Line, key: string) => boolean, lines = full): number => {
+      const end = keys.findIndex((key) => !lines.every((line) => has(line, key)) && !has(OFFLOAD_LINE, key));
       return end < 0 ? keys.length : end;
     };
     const attended = run(holds);
@@ -174,7 +179,7 @@ export class Engine {
     return {
       reusable: cap(reusable),
       attended: cap(attended),
-      believable: cap(run(believes)),
+      believable: cap(run(believes, this.hasUnheardGroup ? [ENGINE_LINE] : full)),
       peeked: cap(this.#link.peek(request)),
     };
   }

@@ -66,7 +66,9 @@ export function judge(score: PodScore, asked: Asked, tally: Tally): void {
   // Law 6's implication, and law 5's adoption of orphans, may claim too much: rarely, which the tally says.
   // Else only what lost frames or events removed may be claimed, and only as doubtful.
   const missing = engine.missing(request, blocks);
-  if (blocks <= believable) {
+  // Nobody can ask for a group before it is heard of: its first frames were lost with a restart, or before we came.
+  if (engine.hasUnheardGroup && blocks <= believable) tally.overClaimed += missing;
+  else if (blocks <= believable) {
     tally.ghosts += missing;
     if (missing > suspect + implied) fail("what may have been removed unseen is called suspect");
   } else if (asked.scenario.profile === "clock" && suspect >= missing) {

@@ -19,6 +19,7 @@ interface Change {
 type Changes = readonly (Change | { readonly kind: "cleared"; readonly entries: readonly string[] })[];
 
 const entryOf = (line: Line, key: string): string => `${line} ${key}`;
+const lineOfEntry = (entry: string): Line => entry.slice(0, entry.lastIndexOf(" "));
 const lineOf = ({
   medium = "GPU",
   groupIdx = 0,
@@ -44,6 +45,8 @@ export class Ledger {
   readonly #ghosts = new Set<string>();
   /** Entries whose removal was in an event that could not be read. */
   readonly #unreadable = new Set<string>();
+  /** Of which something was heard in this life. */
+  readonly #heardLines = new Set<Line>();
   /** Every frame and event of this life has reached the indexer. */
   isWhole = true;
   /** The engine's life, its last frame, and the changes of those frames that may yet be lost. */
@@ -76,6 +79,11 @@ export class Ledger {
 
   everHeld(line: Line, key: string): boolean {
     return this.#ever.has(entryOf(line, key));
+  }
+
+  /** Whether the indexer can know of the line: frames of this life that it took say something of it. */
+  wasHeardOf(line: Line): boolean {
+    return this.#heardLines.has(line);
   }
 
   isGhost(line: Line, key: string): boolean {
@@ -129,6 +137,7 @@ export class Ledger {
     this.#ghosts.clear();
     this.#unreadable.clear();
     this.isWhole = seq === 0;
+    this.#heardLines.clear();
     this.#accept(life, seq, ts);
   }
 
@@ -136,7 +145,11 @@ export class Ledger {
     this.inDoubt = false;
     if (life !== this.#seen?.life) this.#leftovers = [];
     this.#seen = { life, seq, ts };
-    for (const change of this.#underWay.get(seq) ?? []) this.#tell(change);
+    for (const change of this.#underWay.get(seq) ?? []) {
+      this.#tell(change);
+      if (change.kind === "stored" || change.kind === "removed")
+        this.#heardLines.add(lineOfEntry(change.entry));
+    }
     for (const number of this.#underWay.keys()) if (number <= seq) this.#underWay.delete(number);
   }
 

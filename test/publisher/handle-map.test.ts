@@ -121,4 +121,53 @@ describe("the handle map", () => {
     }
     expect(most).toBeLessThan(32);
   });
+
+  it("grows by small steps however many handles there are: none asks for more than a table's share", () => {
+    let most = 0;
+    const map = new HandleMap({
+      reserve: (bytes) => {
+        most = Math.max(most, bytes);
+        return true;
+      },
+      isHeld: () => true,
+    });
+    const handle = (i: number): [number, number] => [
+      Math.imul(i, 0x9e3779b1) >>> 0,
+      Math.imul(i, 0x85ebca6b) >>> 0,
+    ];
+    let worst = 0;
+    for (let i = 1; i <= 1_000_000; i++) {
+      map.set(...handle(i), 7, i, 1e9);
+      if (i > 20_000) worst = Math.max(worst, map.bytes / map.size);
+    }
+    expect(most).toBeLessThan((8192 / 2) * 17);
+    expect(worst).toBeLessThan(32);
+    for (let i = 1; i <= 1_000_000; i += 997) expect([map.get(...handle(i)), map.ownLo]).toEqual([true, i]);
+  });
+
+  it("keeps handles whose last bits are all alike, and ages them among split tables", () => {
+    const held = new Set<number>();
+    const map = new HandleMap({ reserve: () => true, isHeld: (_, ownLo) => held.has(ownLo) });
+    const random = seeded(3);
+    const handles = Array.from({ length: 40_000 }, (_, own): [number, number] => {
+      const handle: [number, number] = [
+        Math.floor(random() * 2 ** 32),
+        own % 2 === 0 ? 0x12345 : (2 ** 20 * own) >>> 0,
+      ];
+      map.set(...handle, 0, own + 1, 1e9);
+      held.add(own + 1);
+      return handle;
+    });
+    expect(map.size).toBe(40_000);
+    expect(handles.every(([hi, lo], own) => map.get(hi, lo) && map.ownLo === own + 1)).toBe(true);
+    // All but the first thousand leave without word: the hand finds them.
+    for (let own = 1001; own <= 40_000; own++) held.delete(own);
+    for (let own = 50_000; own < 250_000; own++) {
+      map.set(Math.floor(random() * 2 ** 32), Math.floor(random() * 2 ** 32), 0, own, 1000);
+    }
+    expect(map.size).toBeLessThan(3 * 4096);
+    expect(handles.slice(0, 1000).every(([hi, lo], own) => map.get(hi, lo) && map.ownLo === own + 1)).toBe(
+      true,
+    );
+  });
 });
