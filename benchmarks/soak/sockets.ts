@@ -53,8 +53,9 @@ if (rounds > 0) ok = (await killRounds(rounds, tsconfig)) && ok;
 if (Number(values.workers) > 0) ok = (await workers(Number(values.workers))) && ok;
 if (Number(values.minutes) > 0) {
   const mode = values.mode === "tokens" ? "tokens" : "auto";
-  ok = (await fromMemory(mode)) && ok;
   ok = (await sustained(Number(values.minutes), mode, tsconfig)) && ok;
+  // After it: what this leaves to collect would be in the memory that is watched there.
+  ok = (await fromMemory(mode)) && ok;
 }
 console.log(load());
 process.exitCode = ok ? 0 : 1;
