@@ -88,8 +88,11 @@ export class ReadPath {
     // Pods that are heard of meanwhile are none of its candidates.
     const query = { ...asked, candidates: [...asked.candidates] };
     const matches = await this.#options.walk.matchInTurns(ids, query, turns, hashRest);
-    // Rare enough to be held up by.
-    return matches === undefined ? this.score(ids, request) : this.#answer(ids, query, matches, started);
+    if (matches !== undefined) return this.#answer(ids, query, matches, started);
+    // Rare enough to be held up by; the prompt was told of.
+    const { models, publishers, walk } = this.#options;
+    const again = resolveQuery(request, ids.length, models, publishers);
+    return this.#answer(ids, again, walk.match(ids, again, true), started);
   }
 
   #ask(tokens: Uint32Array, request: ScoreRequest, hashed: HashedPrompt | undefined): Query {
