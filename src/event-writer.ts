@@ -87,7 +87,7 @@ export class EventWriter {
       masked ||
       otherSize ||
       event.blockSize > MAX_BLOCK_TOKENS ||
-      !isFullAttention(event.kvCacheSpecKind)
+      (event.kvCacheSpecKind !== null && !FULL_ATTENTION.has(event.kvCacheSpecKind))
     ) {
       publisher.otherGroups |= 1 << group;
       if (tier === 0) publisher.residency.announcedElsewhere(blocks);
@@ -184,8 +184,4 @@ export class EventWriter {
   #tokenClass(publisher: Publisher, blockSize: number): TokenClass {
     return this.#classes.tokens(blockSize, publisher.era, publisher.loraAs, publisher.tellsExtraKeys);
   }
-}
-
-function isFullAttention(kind: string | null): boolean {
-  return kind === null || kind === "full_attention" || FULL_ATTENTION.has(kind);
 }

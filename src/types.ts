@@ -78,8 +78,9 @@ export interface ScoreRequest {
 
 /**
  * How far a publisher can be believed. `catching-up`: its frames are held until its hashing is known, until there
- * is time for them, or until its engine has replayed what was lost; what is told is what was so before them. `partial`: frames were lost, so entries from before the gap are suspect, until its
- * cache has turned over. `stale`: the transport says it is gone. `unknown`: it never announced anything.
+ * is time for them, or until its engine has replayed what was lost; what is told is what was so before them.
+ * `partial`: frames were lost, so entries from before the gap are suspect, until its cache has turned over. `stale`: the
+ * transport says it is gone. `unknown`: it never announced anything.
  */
 export type PublisherState = "live" | "catching-up" | "partial" | "stale" | "unknown";
 
