@@ -3,11 +3,10 @@
  * @module
  */
 import type { BlockIndex, Tiers } from "./block-index/index.js";
-import type { EventBatch } from "./events/index.js";
+import { type EventBatch, parseTopic, type TopicNames } from "./events/index.js";
 import type { Models } from "./models.js";
 import { PUBLISHER_BYTES, Publisher } from "./publisher-state.js";
 import { MAX_PUBLISHERS, type Publishers } from "./publishers.js";
-import { Topics } from "./topics.js";
 import type { KvFrame } from "./types.js";
 
 export interface SendersOptions {
@@ -22,20 +21,22 @@ export type Nobody =
   | { readonly reason: "topic-unusable" | "too-many-publishers" }
   | { readonly reason: "unreadable"; readonly pod: string; readonly model: string };
 
-/** A topic's last sender, and the names that its frame brought along itself. */
-interface LastSender {
-  readonly publisher: Publisher;
-  readonly pod: string | undefined;
-  readonly model: string | undefined;
+/** A topic as it was read: the same few come again with every frame. */
+interface KnownTopic {
+  readonly names: TopicNames;
+  /** Its last sender, and the names that the sender's frame brought along itself. */
+  publisher: Publisher | undefined;
+  pod: string | undefined;
+  model: string | undefined;
 }
 
-/** Topics whose last sender is remembered. */
+/** Topics that are remembered, and none that is longer. */
 const MAX_TOPICS = 4096;
+const MAX_LENGTH = 512;
 
 export class Senders {
   readonly #options: SendersOptions;
-  readonly #topics = new Topics();
-  readonly #last = new Map<string, LastSender>();
+  readonly #topics = new Map<string, KnownTopic>();
 
   constructor(options: SendersOptions) {
     this.#options = options;
@@ -43,19 +44,26 @@ export class Senders {
 
   /** The frame's publisher, made if it is new. */
   of(frame: KvFrame, batch: EventBatch): Publisher | Nobody {
-    const last = this.#last.get(frame.topic);
-    if (last !== undefined && isFrom(last, frame, batch)) return last.publisher;
-    const found = this.#find(frame, batch);
-    if (!(found instanceof Publisher)) return found;
-    if (this.#last.size >= MAX_TOPICS) this.#last.clear();
-    this.#last.set(frame.topic, { publisher: found, pod: frame.pod, model: frame.model });
+    const topic = this.#topics.get(frame.topic) ?? this.#read(frame.topic);
+    const { publisher } = topic;
+    if (publisher !== undefined && isFrom(publisher, topic, frame, batch)) return publisher;
+    const found = this.#find(frame, topic.names, batch);
+    topic.publisher = found instanceof Publisher ? found : undefined;
+    topic.pod = frame.pod;
+    topic.model = frame.model;
     return found;
   }
 
-  #find(frame: KvFrame, batch: EventBatch): Publisher | Nobody {
-    const topic = this.#topics.read(frame.topic);
-    const pod = frame.pod ?? topic.pod;
-    const named = frame.model ?? topic.model;
+  #read(topic: string): KnownTopic {
+    const known = { names: parseTopic(topic), publisher: undefined, pod: undefined, model: undefined };
+    if (this.#topics.size >= MAX_TOPICS) this.#topics.clear();
+    if (topic.length <= MAX_LENGTH) this.#topics.set(topic, known);
+    return known;
+  }
+
+  #find(frame: KvFrame, names: TopicNames, batch: EventBatch): Publisher | Nobody {
+    const pod = frame.pod ?? names.pod;
+    const named = frame.model ?? names.model;
     if (pod === null || named === null || pod === "" || named === "") return { reason: "topic-unusable" };
     const { publishers, models } = this.#options;
     const { model } = models.resolve(named);
@@ -82,9 +90,10 @@ export class Senders {
   }
 }
 
-/** Whether a frame of the same topic is from the same sender, for sure. */
+/** Whether a frame is from its topic's last sender, for sure. */
 function isFrom(
-  { publisher, pod, model }: LastSender,
+  publisher: Publisher,
+  { pod, model }: KnownTopic,
   frame: KvFrame,
   { failed, dataParallelRank }: EventBatch,
 ): boolean {
