@@ -4,6 +4,7 @@
  */
 import type { KeyClass } from "./key-classes.js";
 import { type KnownPrefixes, LONGEST_PIECE } from "./known-prefixes.js";
+import type { LookupMemory } from "./lookup-memory.js";
 import type { QueryKeys } from "./query-keys.js";
 
 /** Blocks of the first stretch; each further one is twice as long, up to the last. */
@@ -17,6 +18,8 @@ export interface PromptChainOptions {
   readonly extraKeys: QueryKeys;
   /** Undefined: everything is hashed. */
   readonly known?: KnownPrefixes | undefined;
+  /** What keys are written to, to be read while the lookup goes on. Undefined: memory of their own. */
+  readonly memory?: LookupMemory | undefined;
 }
 
 /** Blocks that were hashed in one go. */
@@ -34,6 +37,7 @@ export class PromptChain {
   readonly #extraKeys: QueryKeys;
   /** Undefined where it would save nothing. */
   readonly #known: KnownPrefixes | undefined;
+  readonly #memory: LookupMemory | undefined;
   /** What a prompt's first unknown piece is followed by is not looked for: most likely it is new too. */
   #isKnown = true;
   readonly #hashed: Hashed[] = [];
@@ -44,12 +48,13 @@ export class PromptChain {
   #stretch = FIRST_STRETCH;
   #parent: Uint8Array | undefined;
 
-  constructor({ tokens, blocks, keyClass, extraKeys, known }: PromptChainOptions) {
+  constructor({ tokens, blocks, keyClass, extraKeys, known, memory }: PromptChainOptions) {
     this.#tokens = tokens;
     this.#blocks = blocks;
     this.#keyClass = keyClass;
     this.#extraKeys = extraKeys;
     this.#known = known?.pays(keyClass) ? known : undefined;
+    this.#memory = memory;
   }
 
   /** Blocks whose keys were given. */
@@ -66,7 +71,8 @@ export class PromptChain {
     const from = this.#at;
     const to = Math.min(this.#blocks, from + this.#stretch);
     this.#stretch = Math.min(2 * this.#stretch, LONGEST_STRETCH);
-    const keys = new Uint32Array(2 * (to - from));
+    const words = 2 * (to - from);
+    const keys = this.#memory?.words(words) ?? new Uint32Array(words);
     if (this.#known !== undefined) this.#find(this.#known, from, to, keys);
     if (this.#at < to) this.#hash(from, to, keys);
     return keys;
@@ -155,9 +161,9 @@ export class PromptChain {
       chain.hashTokens(this.#tokensOf(at, to), {
         parent,
         extraKeys: this.#extraKeys?.slice(at * hashes, to * hashes),
+        out: this.#memory?.bytes((to - at) * chain.digestBytes),
       });
-    const own = chain.toKeys(digests);
-    keys.set(own, 2 * (at - from));
+    const own = chain.toKeys(digests, keys.subarray(2 * (at - from), 2 * (to - from)));
     if (this.#known !== undefined && at > 0) this.#hashed.push({ from: at, parent, digests, keys: own });
     this.#parent = digests.slice(digests.length - chain.digestBytes);
     this.#at = to;

@@ -10,6 +10,7 @@ import { type BlockIndex, OTHER_TIER_WEIGHT, type Tiers } from "./block-index/in
 import type { HashedPrompt, HashPlan } from "./hash-plan.js";
 import type { KeyClass } from "./key-classes.js";
 import type { KnownPrefixes } from "./known-prefixes.js";
+import { LookupMemory } from "./lookup-memory.js";
 import type { Models } from "./models.js";
 import { PromptChain } from "./prompt-chain.js";
 import type { Query } from "./query.js";
@@ -57,12 +58,12 @@ export interface Found {
 export class PromptMatches {
   readonly #parts: { readonly matches: Matches; readonly era: ExtraKeysEra }[] = [];
   /** Of each candidate: its part's number, plus 1, and its position in it. */
-  readonly #part: Uint16Array;
-  readonly #at: Uint32Array;
+  readonly #part: number[];
+  readonly #at: number[];
 
   constructor(candidates: number) {
-    this.#part = new Uint16Array(candidates);
-    this.#at = new Uint32Array(candidates);
+    this.#part = new Array<number>(candidates).fill(0);
+    this.#at = new Array<number>(candidates).fill(0);
   }
 
   /** Add what some candidates matched; of two matches the longer one counts, of equal ones the later. */
@@ -98,6 +99,7 @@ export class PromptMatches {
 export class PromptWalk {
   readonly #options: PromptWalkOptions;
   readonly #scorer: PrefixScorer;
+  readonly #memory: LookupMemory = new LookupMemory();
   /** What the scorer was told of the last lookup's candidates: written anew for the next one's. */
   readonly #kept: { owner: number; groups: number; implyAncestors: boolean }[] = [];
 
@@ -219,7 +221,8 @@ export class PromptWalk {
     const blocks = usableBlocks(tokens.length, keyClass.chain.blockSize);
     const extraKeys = this.#extraKeys(tokens, query, keyClass, era);
     if (extraKeys === "unknown") return matches;
-    const chain = new PromptChain({ tokens, blocks, keyClass, extraKeys, known });
+    this.#memory.begin();
+    const chain = new PromptChain({ tokens, blocks, keyClass, extraKeys, known, memory: this.#memory });
     while (!chain.isDone) {
       const from = chain.at;
       if (!index.lookup(chain.next(), this.#scorer, from, warm, from > 0)) break;

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it, vi } from "vitest";
 import { blockExtraKeys, HASH_ALGORITHMS, loadHashing } from "../src/hash/index.js";
 import { type KeyClass, KeyClasses } from "../src/key-classes.js";
 import { KnownPrefixes } from "../src/known-prefixes.js";
+import { LookupMemory } from "../src/lookup-memory.js";
 import { PromptChain } from "../src/prompt-chain.js";
 import type { QueryKeys } from "../src/query-keys.js";
 import { seeded } from "./support/random.js";
@@ -16,6 +17,9 @@ beforeAll(async () => {
 const sha = (seed: string, blockSize = 4, hashBlockSize = blockSize): KeyClass =>
   classes.exact({ algorithm: "sha256_cbor", root: { seed } }, blockSize, hashBlockSize, "offsets", "name");
 
+/** One for all, as lookups have it: what a prompt's keys are made in is the next one's. */
+const memory = new LookupMemory();
+
 /** The blocks that the known chain hashed of a prompt, all of which are then remembered. */
 function hashed(
   known: KnownPrefixes,
@@ -25,7 +29,8 @@ function hashed(
 ): number {
   const spy = vi.spyOn(keyClass.chain, "hashTokens");
   const blocks = Math.floor(tokens.length / keyClass.chain.blockSize);
-  const chain = new PromptChain({ tokens, blocks, keyClass, extraKeys, known });
+  memory.begin();
+  const chain = new PromptChain({ tokens, blocks, keyClass, extraKeys, known, memory });
   const keys = chain.rest();
   const count = spy.mock.calls.reduce((sum, [part]) => sum + part.length / keyClass.chain.blockSize, 0);
   spy.mockRestore();

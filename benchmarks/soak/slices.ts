@@ -10,6 +10,9 @@ export const LONGEST_SLICE_MS = 5;
 const QUIET = 0.1;
 /** Shorter ones are counted only. */
 const KEPT_MS = 2;
+/** So many are kept till they are looked at, but not before the collections meanwhile were told of. */
+const KEPT = 1000;
+const TOLD_AFTER_MS = 500;
 
 interface Slice {
   readonly from: number;
@@ -31,8 +34,10 @@ export class SliceWatch {
   #count = 0;
   readonly #began = { at: performance.now(), waited: threadTime().waited };
   #from = { at: 0, ran: 0 };
-  readonly #slices: Slice[] = [];
-  readonly #collections: { startTime: number; duration: number }[] = [];
+  #longest = 0;
+  #longestOwn = 0;
+  #slices: Slice[] = [];
+  #collections: { startTime: number; duration: number }[] = [];
   readonly #observer = new PerformanceObserver((list) => {
     for (const { startTime, duration } of list.getEntries())
       if (duration > 0.1) this.#collections.push({ startTime, duration });
@@ -44,7 +49,10 @@ export class SliceWatch {
     this.#count++;
     const { ms } = message as { ms: number };
     const { at, ran } = this.#from;
-    if (ms >= KEPT_MS) this.#slices.push({ from: at, took: ms, ran: threadTime().ran - ran });
+    this.#longest = Math.max(this.#longest, ms);
+    if (ms < KEPT_MS) return;
+    this.#slices.push({ from: at, took: ms, ran: threadTime().ran - ran });
+    if (this.#slices.length >= KEPT) this.#look(performance.now() - TOLD_AFTER_MS);
   };
 
   constructor() {
@@ -60,14 +68,21 @@ export class SliceWatch {
     // Collections are told of in a later turn.
     await sleep(5);
     this.#observer.disconnect();
-    const longest = (of: (slice: Slice) => number): number =>
-      this.#slices.reduce((most, slice) => Math.max(most, of(slice)), 0);
+    this.#look(Number.POSITIVE_INFINITY);
     return {
       count: this.#count,
-      longest: longest(({ took }) => took),
-      longestOwn: longest((slice) => this.#own(slice)),
+      longest: this.#longest,
+      longestOwn: this.#longestOwn,
       isQuiet: !(waited > QUIET),
     };
+  }
+
+  /** Look at the slices that began before, and forget them: what is watched here is memory too. */
+  #look(before: number): void {
+    for (const slice of this.#slices)
+      if (slice.from < before) this.#longestOwn = Math.max(this.#longestOwn, this.#own(slice));
+    this.#slices = this.#slices.filter(({ from }) => from >= before);
+    this.#collections = this.#collections.filter(({ startTime }) => startTime >= before - TOLD_AFTER_MS);
   }
 
   /** What the thread ran, collections taken off: rather too much of them, since they wait for helper threads too. */

@@ -1,5 +1,6 @@
 /**
- * Room for lists of words: pages of equal pieces, one size of piece a page, that are given back when they are empty.
+ * Room for lists of words: pages of equal pieces, one size of piece a page, that are given back when they are empty. A few
+ * are kept, for pieces of any size: to ask the system's allocator for a page may take milliseconds (`lookup-memory.ts`).
  * Growing never copies anything.
  * @module
  */
@@ -13,6 +14,8 @@ const INDEX_BITS = 11;
 const INDEX_MASK: number = 2 ** INDEX_BITS - 1;
 /** Of a page's own bookkeeping, about. */
 const PAGE_BYTES = 160;
+/** Empty pages that are kept: 64 KiB. */
+const SPARE_PAGES = 8;
 
 interface Page {
   readonly words: Uint32Array;
@@ -32,6 +35,8 @@ export class WordPages {
   bytes = 0;
   readonly #pages: (Page | undefined)[] = [];
   readonly #freeNumbers: number[] = [];
+  /** Of pages that were given back, for new ones. */
+  readonly #spare: Uint32Array[] = [];
   /** By size of piece: pages with room, and some that had. */
   readonly #open = new Map<number, number[]>();
 
@@ -80,7 +85,9 @@ export class WordPages {
       open.splice(open.indexOf(number), 1);
       this.#pages[number] = undefined;
       this.#freeNumbers.push(number);
-      this.bytes -= page.words.byteLength + PAGE_BYTES;
+      this.bytes -= PAGE_BYTES;
+      if (page.words.length === PAGE_WORDS && this.#spare.length < SPARE_PAGES) this.#spare.push(page.words);
+      else this.bytes -= page.words.byteLength;
     }
   }
 
@@ -95,8 +102,11 @@ export class WordPages {
 
   #newPage(size: number): Page {
     const pieces = Math.max(MIN_PIECES, Math.floor(PAGE_WORDS / size));
-    const words = new Uint32Array(pieces * size);
-    this.bytes += words.byteLength + PAGE_BYTES;
+    const length = Math.max(PAGE_WORDS, pieces * size);
+    const spare = length === PAGE_WORDS ? this.#spare.pop() : undefined;
+    const words = spare ?? new Uint32Array(length);
+    this.bytes += PAGE_BYTES;
+    if (spare === undefined) this.bytes += words.byteLength;
     return { words, size, pieces, used: 0, fresh: 0, free: 0, open: true };
   }
 }

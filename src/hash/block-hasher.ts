@@ -11,7 +11,7 @@ import type { HashAlgorithm, TokenIds } from "../types.js";
 import { HASH_ALGORITHMS, TRAITS } from "./algorithms.js";
 import { toBlockKeys } from "./block-keys.js";
 import { CborFormat } from "./cbor.js";
-import { type BlockChain, HashChain, type HashTokensOptions } from "./chain.js";
+import { type BlockChain, HashChain, type HashTokensOptions, roomIn } from "./chain.js";
 import type { BlockFormat, Digest } from "./format.js";
 import { PickleFormat } from "./pickle.js";
 import { PlainRun } from "./plain-run.js";
@@ -129,8 +129,10 @@ export class EngineBlockHasher implements BlockHasher {
     const isList = tokens instanceof Uint32Array || Array.isArray(tokens);
     const blocks = isList ? Math.floor(tokens.length / blockSize) : 0;
     const whole = isList ? tokens.slice(0, blocks * blockSize) : tokens;
-    const fine = this.#chain.hashTokens(whole, options);
-    const digests = new Uint8Array(blocks * digestBytes);
+    const out = options?.out;
+    const fine = this.#chain.hashTokens(whole, out === undefined ? options : { ...options, out: undefined });
+    const digests =
+      out === undefined ? new Uint8Array(blocks * digestBytes) : roomIn(out, blocks * digestBytes);
     const stride = (blockSize / hashBlockSize) * digestBytes;
     for (let block = 0; block < blocks; block++)
       digests.set(
@@ -140,8 +142,8 @@ export class EngineBlockHasher implements BlockHasher {
     return digests;
   }
 
-  toKeys(digests: Uint8Array): Uint32Array {
-    return toBlockKeys(digests, this.algorithm);
+  toKeys(digests: Uint8Array, out?: Uint32Array): Uint32Array {
+    return toBlockKeys(digests, this.algorithm, out);
   }
 }
 

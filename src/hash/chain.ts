@@ -18,6 +18,8 @@ export interface HashTokensOptions {
   extraKeys?: readonly (readonly HashKey[] | null)[] | undefined;
   /** The digest of the block before these tokens. Absent: they are the start of a prompt. */
   parent?: Uint8Array | undefined;
+  /** Where the digests are written, from its beginning on, if there is room; the result is a view of it. Absent: new memory. */
+  out?: Uint8Array | undefined;
 }
 
 /** Hashes token sequences block by block, each block's digest covering everything before it. */
@@ -32,16 +34,20 @@ export interface BlockChain {
    * Hash every full block.
    *
    * A long prompt can be hashed in slices of whole blocks: pass each slice (`tokens.subarray(…)`) with the last digest
-   * of the slice before it as `parent`. A call allocates its result and nothing that grows with the tokens.
+   * of the slice before it as `parent`. A call allocates its result, unless it is given `out`, and nothing that grows with
+   * the tokens.
    *
    * @returns `floor(tokens.length / blockSize)` digests, end to end; a partial last block has none
    * @throws {TypeError} for a wrong type or an unknown option
    * @throws {RangeError} for a token that is not an unsigned 32-bit integer (named by its index), a parent of another
-   *   length, or `extraKeys` that are not one per hash
+   *   length, `extraKeys` that are not one per hash, or an `out` that is too short
    */
   hashTokens(tokens: TokenIds, options?: HashTokensOptions): Uint8Array;
-  /** The block keys of digests that stand end to end: u32 pairs `[hi, lo]`. */
-  toKeys(digests: Uint8Array): Uint32Array;
+  /**
+   * The block keys of digests that stand end to end: u32 pairs `[hi, lo]`.
+   * @param out - where they are written, and what is returned: as long as they are. Absent: new memory
+   */
+  toKeys(digests: Uint8Array, out?: Uint32Array): Uint32Array;
 }
 
 /** A chain whose digests are block keys. */
@@ -100,14 +106,16 @@ export class HashChain {
     const blocks = Math.floor(tokens.length / blockSize);
     let parent = this.#root;
     let extraKeys: HashTokensOptions["extraKeys"];
+    let out: Uint8Array | undefined;
     if (options !== undefined) {
-      checkOptions("hashTokens", options, ["extraKeys", "parent"]);
+      checkOptions("hashTokens", options, ["extraKeys", "parent", "out"]);
       extraKeys = options.extraKeys;
       if (options.parent !== undefined) parent = this.#checkParent(options.parent);
       if (extraKeys !== undefined) checkBlockCount(extraKeys, blocks);
+      if (options.out !== undefined) out = roomIn(options.out, blocks * digestBytes);
     }
 
-    const digests = new Uint8Array(blocks * digestBytes);
+    const digests = out ?? new Uint8Array(blocks * digestBytes);
     const plainRun = this.#plainRun;
     let from = parent;
     let fromAt = 0;
@@ -158,6 +166,13 @@ export class HashChain {
       throw rangeMistake("parent", `${this.digestBytes} bytes`, parent);
     return parent;
   }
+}
+
+/** So many bytes of `out`. */
+export function roomIn(out: Uint8Array, bytes: number): Uint8Array {
+  if (!(out instanceof Uint8Array)) throw typeMistake("out", "Uint8Array", out);
+  if (out.length < bytes) throw rangeMistake("out", `at least ${bytes} bytes`, out);
+  return out.length === bytes ? out : out.subarray(0, bytes);
 }
 
 function checkBlockCount(extraKeys: unknown, blocks: number): void {

@@ -64,8 +64,8 @@ export class TokenChain implements KeyChain {
     out.set(this.toKeys(this.hashTokens(head, { parent: digest, extraKeys })));
   }
 
-  toKeys(digests: Uint8Array): Uint32Array {
-    return readKeys(digests, DIGEST_BYTES, 0);
+  toKeys(digests: Uint8Array, out?: Uint32Array): Uint32Array {
+    return readKeys(digests, DIGEST_BYTES, 0, out);
   }
 }
 

@@ -80,6 +80,22 @@ describe("hashTokens", () => {
     }
   });
 
+  test("is written where it is said, and is a view of that", () => {
+    const coarse = hashing.blockHasher({ algorithm: "sha256", blockSize: 4, hashBlockSize: 2, seed: "0" });
+    for (const chain of [...chains(2), coarse]) {
+      const tokens = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+      const expected = chain.hashTokens(tokens);
+      const out = new Uint8Array(expected.length + 3).fill(9);
+      const digests = chain.hashTokens(tokens, { out });
+      expect(digests).toEqual(expected);
+      expect([digests.buffer, digests.byteOffset]).toEqual([out.buffer, 0]);
+      expect([...out.subarray(expected.length)]).toEqual([9, 9, 9]);
+      const keys = new Uint32Array(chain.toKeys(expected).length);
+      expect(chain.toKeys(expected, keys)).toBe(keys);
+      expect(keys).toEqual(chain.toKeys(expected));
+    }
+  });
+
   test("is the same from createBlockHasher, createBlockHasherSync and loadHashing", async () => {
     for (const algorithm of HASH_ALGORITHMS) {
       const options = { algorithm, blockSize: 4, seed: "42" };
@@ -140,6 +156,25 @@ describe("mistakes", () => {
       () => sglang.hashTokens([1, 2], { parent: new Uint8Array(0) }),
       RangeError,
       "32 bytes",
+    ],
+    [
+      "too little room for digests",
+      () => hasher.hashTokens([1, 2], { out: new Uint8Array(31) }),
+      RangeError,
+      '"out"',
+    ],
+    ["room that is no bytes", () => hasher.hashTokens([1, 2], { out: [] as never }), TypeError, '"out"'],
+    [
+      "room for other keys",
+      () => hasher.toKeys(new Uint8Array(32), new Uint32Array(3)),
+      RangeError,
+      "2 words",
+    ],
+    [
+      "room for keys that is no words",
+      () => hasher.toKeys(new Uint8Array(32), [0, 0] as never),
+      TypeError,
+      '"out"',
     ],
     ["a parent as text", () => hasher.hashTokens([1, 2], { parent: "00" as never }), TypeError, '"parent"'],
     [
