@@ -4,7 +4,7 @@
  */
 import { Indexer, type KvFrame } from "kvblock";
 import { collectGarbage, MIB } from "./figures.js";
-import { LONGEST_SLICE_MS, SliceWatch, sliceLine } from "./slices.js";
+import { isTooLong, SliceWatch, sliceLine } from "./slices.js";
 import { CHAIN_BLOCKS, PROBE_EVERY, streamFrames } from "./stream.js";
 
 const POD = "10.0.0.7";
@@ -50,11 +50,10 @@ async function apply(
   await indexer.settled();
   const figures = await slices.stop();
   const { blocks, memory } = indexer.stats();
-  const isOver = figures.longestOwn > LONGEST_SLICE_MS;
   console.log(
     `from memory, ${mode} mode: ${BATCHES * BATCH} frames of ${CHAIN_BLOCKS} blocks, ${what}: ${blocks} blocks, ` +
-      `${(memory.usedBytes / MIB).toFixed(0)} MiB\n  ${sliceLine(figures)}; of the first ${FIRST} frames ${first.toFixed(1)} by the clock${isOver ? `: over ${LONGEST_SLICE_MS}` : ""}`,
+      `${(memory.usedBytes / MIB).toFixed(0)} MiB\n  ${sliceLine(figures)}; of the first ${FIRST} frames ${first.toFixed(1)} by the clock`,
   );
   await indexer.close();
-  return !isOver || !figures.isQuiet;
+  return !isTooLong(figures);
 }

