@@ -68,6 +68,9 @@ export class Transitions {
   /** By place: the set's stamp, line and verb, slot, copies, the outcome's set and its stamp, effect and loses, gains. */
   readonly #known = new Uint32Array(REMEMBERED * RECORD);
 
+  /** Made once: sweeping asks of every set. */
+  readonly #isOwned = (word: number): boolean => this.#slots.owner[word >>> COUNT_BITS] !== NO_OWNER;
+
   /** Whether all of a set's holders are dead. */
   readonly isDead = (set: number): boolean => {
     const { owner } = this.#slots;
@@ -128,8 +131,7 @@ export class Transitions {
 
   /** The set without its dead holders. */
   cleaned(set: number): number {
-    const { owner } = this.#slots;
-    return this.sets.filtered(set, (word) => owner[word >>> COUNT_BITS] !== NO_OWNER);
+    return this.sets.filtered(set, this.#isOwned);
   }
 
   /** Whether the line holds a block of this set; a mark is not holding. */

@@ -18,7 +18,10 @@ export interface HashTokensOptions {
   extraKeys?: readonly (readonly HashKey[] | null)[] | undefined;
   /** The digest of the block before these tokens. Absent: they are the start of a prompt. */
   parent?: Uint8Array | undefined;
-  /** Where the digests are written, from its beginning on, if there is room; the result is a view of it. Absent: new memory. */
+  /**
+   * Where the digests are written, from its beginning on; the result is a view of it. The parent may stand in it too.
+   * Absent: new memory.
+   */
   out?: Uint8Array | undefined;
 }
 

@@ -90,6 +90,9 @@ describe("hashTokens", () => {
       expect(digests).toEqual(expected);
       expect([digests.buffer, digests.byteOffset]).toEqual([out.buffer, 0]);
       expect([...out.subarray(expected.length)]).toEqual([9, 9, 9]);
+      // The parent may stand in what is written over.
+      const next = chain.hashTokens(tokens, { parent: digests.subarray(-chain.digestBytes), out });
+      expect(next).toEqual(chain.hashTokens(tokens, { parent: expected.subarray(-chain.digestBytes) }));
       const keys = new Uint32Array(chain.toKeys(expected).length);
       expect(chain.toKeys(expected, keys)).toBe(keys);
       expect(keys).toEqual(chain.toKeys(expected));
