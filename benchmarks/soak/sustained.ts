@@ -18,7 +18,7 @@ const WARM_UP_MS = 60_000;
 /** So often is a probe scored meanwhile: V8 compiles what scores as it does where prompts come all the time. */
 const WARM_UP_SCORES = 50;
 /** A collection of everything makes V8's heap small; it is watched when it is as large again as it was. */
-const SETTLE_MS = 20_000;
+const SETTLE_MS = 60_000;
 const BURST = 60_000;
 const BIG_FRAMES = 200;
 const BIG_BLOCKS = 512;
