@@ -259,9 +259,10 @@ export class KvBlockIndexer implements Indexer {
   removePod(pod: string): boolean {
     for (const publisher of this.#publishers)
       if (publisher.pod === pod) this.#writePath.identity.undecided.delete(publisher);
-    const closed = this.#subscriptions.closeOf(pod);
+    const gone = this.#subscriptions.closeOf(pod) + this.#publishers.removePod(pod);
     this.#diagnostics.forgetPod(pod);
-    return this.#publishers.removePod(pod) + closed > 0;
+    this.#writePath.senders.forgetRemoved();
+    return gone > 0;
   }
 
   async close(): Promise<void> {

@@ -54,6 +54,11 @@ export class Senders {
     return found;
   }
 
+  /** A pod was removed: what is remembered of topics holds nobody of it. */
+  forgetRemoved(): void {
+    for (const topic of this.#topics.values()) if (topic.publisher?.removed) topic.publisher = undefined;
+  }
+
   #read(topic: string): KnownTopic {
     const known = { names: parseTopic(topic), publisher: undefined, pod: undefined, model: undefined };
     if (this.#topics.size >= MAX_TOPICS) this.#topics.clear();

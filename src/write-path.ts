@@ -72,7 +72,7 @@ export class WritePath {
   #decoding = 0;
   /** What frames are decoded into, one after the other. */
   #pool = new BatchPool(FRAME_WORDS);
-  readonly #senders: Senders;
+  readonly senders: Senders;
   readonly batches: BatchWriter;
   readonly identity: IdentityFinder;
   readonly backlog: Backlog;
@@ -81,7 +81,7 @@ export class WritePath {
 
   constructor(options: WritePathOptions) {
     this.#options = options;
-    this.#senders = new Senders(options);
+    this.senders = new Senders(options);
     const writer = new EventWriter({
       index: options.index,
       tiers: options.tiers,
@@ -165,7 +165,7 @@ export class WritePath {
   }
 
   #applyDecoded(frame: KvFrame, batch: EventBatch, how: How): Publisher | undefined {
-    const publisher = this.#senders.of(frame, batch);
+    const publisher = this.senders.of(frame, batch);
     if (!(publisher instanceof Publisher)) return this.#rejectOf(frame, batch, publisher);
     publisher.frames++;
     publisher.lastFrameAt = frame.receivedAt;

@@ -1,9 +1,17 @@
 /** Law 8: memory is bounded in bytes; what does not fit is dropped and told, and never makes an answer too large. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Indexer } from "kvblock";
 import { describe, expect, it } from "vitest";
 import { EngineLink } from "./engine-link.js";
 import { blocksOf, chain, exact, frame, indexerOf, removed, stored } from "./frames.js";
 import { runTraffic } from "./traffic.js";
+
+/** Collect what can be, without the process having been started for it. */
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+}
 
 const LIMIT = 2 ** 20;
 const one = chain();
@@ -150,6 +158,21 @@ describe("the memory limit", () => {
     }
     expect(indexer.pods()[0]!.restarts).toBeGreaterThan(10);
     expect(most).toBeLessThan(LIMIT / 2);
+  });
+
+  it("nothing of removed pods is left in the heap, however many come and go", async () => {
+    const { indexer } = await indexerOf({ hash: { mode: "tokens" } });
+    const comeAndGo = (from: number, pods: number): number => {
+      for (let i = from; i < from + pods; i++) {
+        indexer.apply(frame([stored(one)], { pod: `pod-${i}`, seq: 0 }));
+        indexer.removePod(`pod-${i}`);
+      }
+      collectGarbage();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = comeAndGo(0, 500);
+    // One takes 7 KB.
+    expect(comeAndGo(500, 2000) - before).toBeLessThan(2000 * 1024);
   });
 
   it("memory of removed pods and removed blocks is used again", async () => {
