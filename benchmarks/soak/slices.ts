@@ -13,11 +13,11 @@ const QUIET = 0.2;
  * 11): what that takes is in a slice's processor time, unless the process was started with one of these.
  */
 const IS_ALLOCATOR_CALM =
-  /glibc\.malloc\.mxfast=0/.test(process.env["GLIBC_TUNABLES"] ?? "") ||
+  /glibc\.malloc\.mxfast=0(:|$)/.test(process.env["GLIBC_TUNABLES"] ?? "") ||
   /jemalloc/.test(process.env["LD_PRELOAD"] ?? "");
 /** Shorter ones are counted only. */
 const KEPT_MS = 2;
-/** So many are kept till they are looked at, but not before the collections meanwhile were told of. */
+/** So many, and collections, are kept till they are looked at, but not before the collections meanwhile were told of. */
 const KEPT = 1000;
 const TOLD_AFTER_MS = 500;
 
@@ -33,7 +33,7 @@ export interface SliceFigures {
   readonly longest: number;
   /** Of one slice, without collections of garbage and without waiting for a core: the library's own. */
   readonly longestOwn: number;
-  /** What of others' doing may be in its processor time; undefined where nothing is known of. */
+  /** Why others' doing may be in its processor time; undefined: it is not, and can be judged. */
   readonly excuse: string | undefined;
 }
 
@@ -48,6 +48,7 @@ export class SliceWatch {
   readonly #observer = new PerformanceObserver((list) => {
     for (const { startTime, duration } of list.getEntries())
       if (duration > 0.1) this.#collections.push({ startTime, duration });
+    if (this.#collections.length >= KEPT) this.#look(performance.now() - TOLD_AFTER_MS);
   });
   readonly #onStart = (): void => {
     this.#from = { at: performance.now(), ran: threadTime().ran };

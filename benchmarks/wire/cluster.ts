@@ -142,15 +142,24 @@ export class Cluster implements AsyncDisposable {
   }
 }
 
+/** No answer takes so long: a publisher whose socket has lost its wake-up gives none. */
+const LONGEST_ANSWER_MS = 120_000;
+
 async function answer<T extends Answer["type"]>(
   child: ChildProcess,
   type: T,
 ): Promise<Extract<Answer, { type: T }>> {
   const ended = new AbortController();
+  const timer = setTimeout(() => {
+    throw new Error(`the publishers: no "${type}" in ${LONGEST_ANSWER_MS / 1000} s`);
+  }, LONGEST_ANSWER_MS);
   const [message] = (await Promise.race([
     once(child, "message", { signal: ended.signal }),
     once(child, "exit", { signal: ended.signal }).then(() => [{ type: "exit" }]),
-  ]).finally(() => ended.abort())) as [Answer | { type: "exit" }];
+  ]).finally(() => {
+    clearTimeout(timer);
+    ended.abort();
+  })) as [Answer | { type: "exit" }];
   if (message.type !== type) throw new Error(`the publishers: expected "${type}", got "${message.type}"`);
   return message as Extract<Answer, { type: T }>;
 }

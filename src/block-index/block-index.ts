@@ -31,13 +31,13 @@ export class BlockIndex {
   readonly counts: IndexCounts = zeroCounts();
   readonly memoryLimitBytes: number;
   readonly #transitions: Transitions;
-  readonly #directory: Directory;
-  readonly #shards: readonly Shard[];
+  readonly #directory = new Directory();
+  readonly #shards: readonly Shard[] = this.#directory.shards;
   readonly #sweeper: Sweeper;
   readonly #dropped: ReturnType<typeof dropper>;
   readonly #onEvicted: BlockIndexOptions["onEvicted"];
   /** Bytes of all shards: now, and at their smallest. */
-  #shardBytes: number;
+  #shardBytes: number = this.#shards.reduce((sum, shard) => sum + shard.bytes, 0);
   readonly #emptyBytes: number;
   #reserved = 0;
   #shrinkAt = 0;
@@ -45,11 +45,11 @@ export class BlockIndex {
   #lastMet = -1; // the set of the last lookup's last block
 
   constructor(options: BlockIndexOptions = {}) {
-    const limit = options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES;
-    this.memoryLimitBytes = checkInteger("memoryLimitBytes", limit, MIN_MEMORY_LIMIT_BYTES);
-    this.#directory = new Directory(this.memoryLimitBytes);
-    this.#shards = this.#directory.shards;
-    this.#shardBytes = this.#directory.bytes;
+    this.memoryLimitBytes = checkInteger(
+      "memoryLimitBytes",
+      options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES,
+      MIN_MEMORY_LIMIT_BYTES,
+    );
     this.slots = new Slots(this.memoryLimitBytes);
     this.#transitions = new Transitions(this.slots);
     this.#sweeper = new Sweeper(this.slots, this.#shards, this.#transitions);
@@ -60,8 +60,7 @@ export class BlockIndex {
 
   /** Bytes of the table, the sets, the slots and what others have reserved. */
   get usedBytes(): number {
-    const { leftBytes } = this.#directory.memory;
-    return this.#shardBytes + leftBytes + this.#transitions.bytes + this.slots.bytes + this.#reserved;
+    return this.#shardBytes + this.#transitions.bytes + this.slots.bytes + this.#reserved;
   }
 
   /** Entries with at least one holder; those of voided slots count until they are swept. */
@@ -70,8 +69,9 @@ export class BlockIndex {
   }
 
   /**
-   * Count `bytes` kept elsewhere (handle maps, held frames) towards the limit; negative gives them back. At the limit the
-   * table shrinks for them, coldest entries first. Returns false, and counts nothing, if they are over three quarters of it.
+   * Count `bytes` kept elsewhere (handle maps, held frames) towards the limit; negative gives them back. At the limit
+   * the table shrinks for them, its coldest entries first. Returns false, and counts nothing, if they do not fit into
+   * three quarters of it.
    */
   reserve(bytes: number): boolean {
     if (bytes > 0 && this.#reserved + bytes > this.memoryLimitBytes * 0.75) return false;

@@ -5,7 +5,6 @@
  * shifts the entries behind back, so there are no tombstones and a probe ends at the first free entry.
  * @module
  */
-import { ShardMemory } from "./shard-memory.js";
 
 export const STRIDE = 3;
 /** Offset of an entry's set and warmth. */
@@ -49,7 +48,7 @@ export class Shard {
   constructor(directory: Directory, number: number) {
     this.#directory = directory;
     this.#number = number;
-    this.#renew(FIRST_CAPACITY, new Uint32Array(FIRST_CAPACITY * STRIDE));
+    this.#renew(FIRST_CAPACITY);
   }
 
   get bytes(): number {
@@ -80,8 +79,7 @@ export class Shard {
 
   /** Make room for as many entries again. Cost: one pass over this shard. */
   grow(): void {
-    const capacity = this.#capacity * 2;
-    this.#rebuild(capacity, this.#directory.memory.take(this.#number, capacity * STRIDE));
+    this.#rebuild(this.#capacity * 2);
   }
 
   /** Take a step down in size, dropping the coldest entries where they do not fit any more; the smallest is emptied. */
@@ -89,7 +87,7 @@ export class Shard {
     const capacity = Math.max(FIRST_CAPACITY, this.#capacity / 2);
     const fit = capacity === this.#capacity ? 0 : capacity * MAX_LOAD;
     while (this.used > fit) this.dropColdest(onDrop);
-    if (capacity < this.#capacity) this.#rebuild(capacity, new Uint32Array(capacity * STRIDE));
+    if (capacity < this.#capacity) this.#rebuild(capacity);
   }
 
   /** Add an entry at the place that {@link find} told, which must not be the last free one: see {@link hasRoom}. */
@@ -180,10 +178,10 @@ export class Shard {
     words[hole] = words[hole + 1] = words[hole + REF] = 0;
   }
 
-  /** Copy everything into an empty table of this capacity. */
-  #rebuild(capacity: number, table: Uint32Array): void {
+  /** Copy everything into a table of this capacity. */
+  #rebuild(capacity: number): void {
     const { words } = this;
-    this.#renew(capacity, table);
+    this.#renew(capacity);
     this.#hand = 0;
     for (let from = 0; from < words.length; from += STRIDE) {
       if (words[from + REF] === 0) continue;
@@ -192,12 +190,12 @@ export class Shard {
       this.words[to + 1] = words[from + 1]!;
       this.words[to + REF] = words[from + REF]!;
     }
-    this.#directory.memory.give(this.#number, words);
   }
 
-  #renew(capacity: number, table: Uint32Array): void {
+  /** An empty table of this capacity. */
+  #renew(capacity: number): void {
     this.#capacity = capacity;
-    this.words = table;
+    this.words = new Uint32Array(capacity * STRIDE);
     this.#directory.words[this.#number] = this.words;
     this.#directory.masks[this.#number] = capacity - 1;
   }
@@ -210,13 +208,4 @@ export class Directory {
   /** By shard: how many places it has, less 1. */
   readonly masks: Uint32Array = new Uint32Array(2 ** SHARD_BITS);
   readonly shards: readonly Shard[] = Array.from({ length: 2 ** SHARD_BITS }, (_, i) => new Shard(this, i));
-  readonly memory: ShardMemory;
-
-  constructor(memoryLimitBytes: number) {
-    this.memory = new ShardMemory(this.shards.length, memoryLimitBytes);
-  }
-
-  get bytes(): number {
-    return this.shards.reduce((sum, shard) => sum + shard.bytes, 0);
-  }
 }

@@ -14,8 +14,8 @@ const INDEX_BITS = 11;
 const INDEX_MASK: number = 2 ** INDEX_BITS - 1;
 /** Of a page's own bookkeeping, about. */
 const PAGE_BYTES = 160;
-/** Empty pages that are kept: 64 KiB. */
-const SPARE_PAGES = 8;
+/** Empty pages that are kept: 32 KiB. */
+const SPARE_PAGES = 4;
 
 interface Page {
   readonly words: Uint32Array;

@@ -20,7 +20,7 @@ export interface HashTokensOptions {
   parent?: Uint8Array | undefined;
   /**
    * Where the digests are written, from its beginning on; the result is a view of it. The parent may stand in it too.
-   * Absent: new memory.
+   * A call that throws may have written to it. Absent: new memory.
    */
   out?: Uint8Array | undefined;
 }
@@ -37,8 +37,8 @@ export interface BlockChain {
    * Hash every full block.
    *
    * A long prompt can be hashed in slices of whole blocks: pass each slice (`tokens.subarray(…)`) with the last digest
-   * of the slice before it as `parent`. A call allocates its result, unless it is given `out`, and nothing that grows with
-   * the tokens.
+   * of the slice before it as `parent`. A call allocates its result, unless it is given `out`, and where hashes are finer
+   * than blocks a copy of the tokens and their digests.
    *
    * @returns `floor(tokens.length / blockSize)` digests, end to end; a partial last block has none
    * @throws {TypeError} for a wrong type or an unknown option
