@@ -25,9 +25,9 @@ export class CandidateScores implements ScoreSource {
   readonly #tiers: TierWorth;
   readonly #now: number;
   // What may be otherwise when it is asked for, by candidate.
-  readonly #scores: number[] = [];
-  readonly #lastFrameAt: number[] = [];
-  readonly #blockSizes: number[] = [];
+  readonly #scores: Float64Array;
+  readonly #lastFrameAt: Float64Array;
+  readonly #blockSizes: Float64Array;
   readonly #states: PublisherState[] = [];
   readonly #complete: boolean[] = [];
   readonly #upperBound: boolean[] = [];
@@ -42,11 +42,14 @@ export class CandidateScores implements ScoreSource {
     this.#matches = matches;
     this.#tiers = tiers;
     this.#now = now;
+    this.#scores = new Float64Array(candidates.length);
+    this.#lastFrameAt = new Float64Array(candidates.length);
+    this.#blockSizes = new Float64Array(candidates.length);
     for (let i = 0; i < candidates.length; i++) {
       const publisher = candidates[i]!;
-      this.#scores.push(matches.score(i, tiers.weights));
-      this.#lastFrameAt.push(publisher.lastFrameAt ?? Number.NaN);
-      this.#blockSizes.push(publisher.blockSize);
+      this.#scores[i] = matches.score(i, tiers.weights);
+      this.#lastFrameAt[i] = publisher.lastFrameAt ?? Number.NaN;
+      this.#blockSizes[i] = publisher.blockSize;
       this.#states.push(publisher.state);
       this.#complete.push(publisher.complete);
       this.#upperBound.push(publisher.otherGroups !== 0);

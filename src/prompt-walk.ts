@@ -58,12 +58,12 @@ export interface Found {
 export class PromptMatches {
   readonly #parts: { readonly matches: Matches; readonly era: ExtraKeysEra }[] = [];
   /** Of each candidate: its part's number, plus 1, and its position in it. */
-  readonly #part: number[];
-  readonly #at: number[];
+  readonly #part: Uint16Array;
+  readonly #at: Uint32Array;
 
   constructor(candidates: number) {
-    this.#part = new Array<number>(candidates).fill(0);
-    this.#at = new Array<number>(candidates).fill(0);
+    this.#part = new Uint16Array(candidates);
+    this.#at = new Uint32Array(candidates);
   }
 
   /** Add what some candidates matched; of two matches the longer one counts, of equal ones the later. */

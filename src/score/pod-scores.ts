@@ -103,10 +103,10 @@ class OrderedScores implements PodScores {
 
   #sorted(): readonly PodScore[] {
     const source = this.#source;
-    const worths: number[] = [];
+    const worths = new Float64Array(source.length);
     const places: number[] = [];
     for (let place = 0; place < source.length; place++) {
-      worths.push(source.worth(place));
+      worths[place] = source.worth(place);
       places.push(place);
     }
     return places.sort((a, b) => worths[b]! - worths[a]!).map((place) => source.at(place));
