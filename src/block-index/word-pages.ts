@@ -1,6 +1,5 @@
 /**
- * Room for lists of words: pages of equal pieces, one size of piece a page, that are given back when they are empty. A few
- * are kept, for pieces of any size: to ask the system's allocator for a page may take milliseconds (`lookup-memory.ts`).
+ * Room for lists of words: pages of equal pieces, one size of piece a page, that are given back when they are empty.
  * Growing never copies anything.
  * @module
  */
@@ -14,8 +13,6 @@ const INDEX_BITS = 11;
 const INDEX_MASK: number = 2 ** INDEX_BITS - 1;
 /** Of a page's own bookkeeping, about. */
 const PAGE_BYTES = 160;
-/** Empty pages that are kept: 32 KiB. */
-const SPARE_PAGES = 4;
 
 interface Page {
   readonly words: Uint32Array;
@@ -35,8 +32,6 @@ export class WordPages {
   bytes = 0;
   readonly #pages: (Page | undefined)[] = [];
   readonly #freeNumbers: number[] = [];
-  /** Of pages that were given back, for new ones. */
-  readonly #spare: Uint32Array[] = [];
   /** By size of piece: pages with room, and some that had. */
   readonly #open = new Map<number, number[]>();
 
@@ -85,9 +80,7 @@ export class WordPages {
       open.splice(open.indexOf(number), 1);
       this.#pages[number] = undefined;
       this.#freeNumbers.push(number);
-      this.bytes -= PAGE_BYTES;
-      if (page.words.length === PAGE_WORDS && this.#spare.length < SPARE_PAGES) this.#spare.push(page.words);
-      else this.bytes -= page.words.byteLength;
+      this.bytes -= page.words.byteLength + PAGE_BYTES;
     }
   }
 
@@ -102,11 +95,8 @@ export class WordPages {
 
   #newPage(size: number): Page {
     const pieces = Math.max(MIN_PIECES, Math.floor(PAGE_WORDS / size));
-    const length = Math.max(PAGE_WORDS, pieces * size);
-    const spare = length === PAGE_WORDS ? this.#spare.pop() : undefined;
-    const words = spare ?? new Uint32Array(length);
-    this.bytes += PAGE_BYTES;
-    if (spare === undefined) this.bytes += words.byteLength;
+    const words = new Uint32Array(pieces * size);
+    this.bytes += words.byteLength + PAGE_BYTES;
     return { words, size, pieces, used: 0, fresh: 0, free: 0, open: true };
   }
 }

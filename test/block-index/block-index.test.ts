@@ -225,8 +225,8 @@ describe("the block index", () => {
     for (const line of lines) index.clear(line);
     expect(index.reserve(0.66 * index.memoryLimitBytes)).toBe(true);
     index.reserve(-0.66 * index.memoryLimitBytes);
-    // A page of each small size of set is kept, and a few for any.
-    expect(index.usedBytes).toBeLessThan(empty + 135_000);
+    // A page of each small size of set is kept.
+    expect(index.usedBytes).toBeLessThan(empty + 100_000);
     index.add(lines[0]!, keys);
     expect(index.holds(lines[0]!, keys[0]!, keys[1]!)).toBe(true);
   });
