@@ -142,7 +142,7 @@ export class Cluster implements AsyncDisposable {
   }
 }
 
-/** No answer takes so long: a publisher whose socket has lost its wake-up gives none. */
+/** No answer takes so long. One was never given, once, with all sockets connected: why is not known. */
 const LONGEST_ANSWER_MS = 120_000;
 
 async function answer<T extends Answer["type"]>(
