@@ -7,6 +7,7 @@ export const questions: Readonly<Record<string, string>> = {
   ingest:
     "recorded events to visible blocks: from memory, from a file and through a socket, exact and tokens mode",
   "ingest-shapes": "stores to visible blocks from memory, by pods and by blocks of an event",
+  transport: "receiving a frame through a socket, whatever is made of it, beside libzmq",
   latency:
     "from an engine's send to the visible block, at a tenth, half and nine tenths of the highest rate; the host's event loop",
   score: "scoreTokens by prompt length, held and not held",

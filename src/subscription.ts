@@ -76,6 +76,7 @@ const SOCKET_OPTIONS = [
   "heartbeatIntervalMs",
   "reconnectIntervalMs",
   "reconnectMaxIntervalMs",
+  "lendsPayloads",
 ];
 
 /**
@@ -87,7 +88,7 @@ export async function openSubscription(
   host: SubscriptionHost,
 ): Promise<Subscription> {
   checkOptions("subscribe", options, [...OWN_OPTIONS, ...SOCKET_OPTIONS]);
-  const { source, pod, model, onFrame, signal, ...socketOptions } = options;
+  const { source, pod, model, onFrame, lendsPayloads, signal, ...socketOptions } = options;
   if (pod !== undefined) checkName("pod", pod);
   if (model !== undefined) checkName("model", model);
   if ((source === undefined) === (options.endpoint === undefined))
@@ -134,6 +135,8 @@ export async function openSubscription(
       replayTopic: pod !== undefined && model !== undefined ? "" : undefined,
       onRejected: host.onRejected,
       onFrame: inSlices(apply, host.turns, stop.signal),
+      // What is applied keeps nothing of it; a host's own taker may.
+      lendsPayloads: lendsPayloads ?? onFrame === undefined,
       onTransport: ({ endpoints }) => {
         for (const { endpoint, connected } of endpoints)
           if (connected === 0) heard.setUnreachable(endpoint);

@@ -205,7 +205,7 @@ export class WritePath {
     const sliced = how === "held";
     // Decoded, a batch takes several times its bytes: kept so only where that took long and it is applied soon.
     const undecided = publisher.mode === "undecided";
-    const content = sliced ? (undecided ? payload : batch) : payload.slice();
+    const content = sliced && !undecided ? batch : payload.slice();
     const bytes = (content === batch ? DECODED_TIMES : 1) * payload.length;
     const hasMemory = publisher.held.push(seq, content, bytes, afterGap);
     if (undecided) this.identity.consider(publisher, batch.events, hasMemory);

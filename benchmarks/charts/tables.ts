@@ -77,6 +77,27 @@ const ingest: Table = ({ all, cell }) =>
     ),
   );
 
+const transport: Table = ({ cell }) => {
+  const costs = (by: string, load: string): string[] =>
+    ["thread", "process"].map((whose) => cell("transport", `receiving, ${whose}`, { by, load }));
+  return table(
+    [
+      "received and dropped",
+      "frames a second",
+      "us of the thread for each",
+      "of the process",
+      "one by one: of the thread",
+      "of the process",
+    ],
+    ["kvblock", "libzmq"].map((by) => [
+      by,
+      cell("transport", "frames received", { by }),
+      ...costs(by, "highest"),
+      ...costs(by, "singly"),
+    ]),
+  );
+};
+
 const latency: Table = ({ cell, p99 }) =>
   table(
     [
@@ -197,6 +218,7 @@ const tables: Readonly<Record<string, Table>> = {
   hash,
   decode,
   ingest,
+  transport,
   latency,
   "under-load": underLoad,
   "tokens-to-scores": tokensToScores,

@@ -9,6 +9,8 @@ import type { Answer, Command, PublisherArguments } from "./publisher-process.js
 /** Frames on their way: enough to keep both sides busy, far below what a subscriber's queue holds. */
 const WINDOW = 4000;
 const ACK_EVERY = 256;
+/** Of a pass, each of which is taken to be alike in itself. */
+const PARTS = 64;
 
 /** What a follower makes of a frame: the payload is enough to tell its age. */
 type Received = Pick<KvFrame, "payload">;
@@ -19,6 +21,7 @@ export interface Follower {
     endpoint: string;
     receiveHighWaterMark: number;
     onFrame: (frame: Received) => void;
+    lendsPayloads: boolean;
   }): Promise<Following>;
 }
 
@@ -64,6 +67,7 @@ export class Cluster implements AsyncDisposable {
           endpoint,
           receiveHighWaterMark: 1_000_000,
           onFrame: (frame) => cluster.#take(frame),
+          lendsPayloads: true,
         }),
       );
     while (subscriptions.some(({ transport }) => transport!.connected === 0)) await sleep(5);
@@ -97,15 +101,42 @@ export class Cluster implements AsyncDisposable {
     await this.#drained((await stopped).sent);
   }
 
-  /** Send at a rate. @returns seconds that the 99th of a hundred frames left late */
+  /**
+   * Send as fast as is received, for a number of whole passes that take so long at least.
+   * @returns seconds that each of the {@link PARTS} equal parts of a pass took: frames differ in what they cost
+   */
+  async profile(seconds: number): Promise<number[]> {
+    const parts = new Array<number>(PARTS).fill(0);
+    let passes = 0;
+    let part = -1;
+    let partFrom = 0;
+    await new Promise<void>((resolve) => {
+      const from = performance.now();
+      this.saturate((_, received) => {
+        const begun = Math.floor(((received % this.framesPerPass) * PARTS) / this.framesPerPass);
+        // From the first pass that begins when it is warm.
+        if (begun === part || (part < 0 && (begun > 0 || received < this.framesPerPass))) return;
+        const at = performance.now();
+        if (part >= 0) parts[part]! += (at - partFrom) / 1000;
+        if (part >= 0 && begun === 0) passes++;
+        part = begun;
+        partFrom = at;
+        if (passes > 0 && begun === 0 && at - from > 1000 * seconds) resolve();
+      });
+    });
+    await this.stop();
+    return parts.map((took) => took / passes);
+  }
+
+  /** Send each part of a pass in so many seconds. @returns seconds that the 99th of a hundred frames left late */
   async pace(
-    framesPerSecond: number,
+    parts: readonly number[],
     seconds: number,
     onVisible: (frame: Received, received: number) => void,
   ): Promise<number> {
     this.#begin(onVisible);
     const paced = answer(this.#child, "paced");
-    this.#tell({ type: "pace", framesPerSecond, seconds });
+    this.#tell({ type: "pace", parts, seconds });
     const { sent, lateP99 } = await paced;
     await this.#drained(sent);
     return lateP99;

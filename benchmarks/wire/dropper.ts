@@ -1,12 +1,17 @@
 /**
- * A follower that receives frames and drops them, on bare ZeroMQ: what of a figure through sockets is not the index's. Sockets,
- * their threads and the publishers' process, which share this machine's cores, are alike.
+ * Followers that receive frames and drop them: what of a figure through sockets is not the index's. Sockets and the
+ * publishers' process, which share this machine's cores, are alike.
  */
 import type { KvFrame } from "kvblock";
+import { openEventSocket } from "kvblock/events";
 import { Subscriber } from "zeromq";
 import type { Follower } from "./cluster.js";
 
-export const dropper: Follower = {
+/** By the transport that `subscribe` has for such endpoints. */
+export const dropper: Follower = { subscribe: openEventSocket };
+
+/** By bare ZeroMQ sockets. */
+export const libzmqDropper: Follower = {
   async subscribe({ endpoint, receiveHighWaterMark, onFrame }) {
     const socket = new Subscriber({ linger: 0, receiveHighWaterMark });
     socket.subscribe("");

@@ -15,8 +15,11 @@ export interface PublisherArguments {
 export type Command =
   /** As fast as can be, at most `window` frames ahead of the last `ack`. */
   | { readonly type: "saturate"; readonly window: number }
-  /** So many frames a second, evenly, whoever is behind; answered with what it could not keep up with. */
-  | { readonly type: "pace"; readonly framesPerSecond: number; readonly seconds: number }
+  /**
+   * In so many seconds each of the equal parts of a pass, evenly, whoever is behind; answered with what it could not keep up
+   * with.
+   */
+  | { readonly type: "pace"; readonly parts: readonly number[]; readonly seconds: number }
   /** Stop after the frame under way; answered. */
   | { readonly type: "stop" }
   /** So many frames of this command were received. */
@@ -100,23 +103,36 @@ function rest(seconds: number): void {
   if (seconds > 0) Atomics.wait(never, 0, 0, Math.min(1000 * seconds, LONGEST_REST_MS));
 }
 
-async function pace(framesPerSecond: number, seconds: number): Promise<{ sent: number; lateP99: number }> {
+async function pace(parts: readonly number[], seconds: number): Promise<{ sent: number; lateP99: number }> {
   const started = now();
-  const total = Math.floor(framesPerSecond * seconds);
+  const dueAt = schedule(parts, next, started);
   const late: number[] = [];
   let sent = 0;
-  while (sent < total) {
-    const due = Math.min(total, Math.floor((now() - started) * framesPerSecond));
-    const until = Math.min(due, sent + SENDS_PER_TURN);
-    for (; sent < until; sent++) {
-      late.push(now() - (started + (sent + 1) / framesPerSecond));
+  for (let due = dueAt(0); due < started + seconds; ) {
+    for (let i = 0; i < SENDS_PER_TURN && due < started + seconds && due <= now(); i++) {
+      late.push(now() - due);
       await send();
+      due = dueAt(++sent);
     }
     await nextTurn();
-    rest(started + (sent + 1) / framesPerSecond - now());
+    rest(due - now());
   }
   late.sort((a, b) => a - b);
   return { sent, lateP99: late[Math.floor(0.99 * late.length)] ?? 0 };
+}
+
+/** When the n-th frame from the `first` of a pass on is due, seconds. */
+function schedule(parts: readonly number[], first: number, started: number): (n: number) => number {
+  const ends = [0];
+  for (const part of parts) ends.push(ends.at(-1)! + part);
+  const inPass = (frame: number): number => {
+    const place = (frame / pass.length) * parts.length;
+    const part = Math.floor(place);
+    return ends[part]! + (place - part) * parts[part]!;
+  };
+  const timeOf = (frame: number): number =>
+    Math.floor(frame / pass.length) * ends.at(-1)! + inPass(frame % pass.length);
+  return (n) => started + timeOf(first + n) - timeOf(first);
 }
 
 const tell = (answer: Answer): void => void process.send!(answer);
@@ -127,7 +143,7 @@ process.on("message", (command: Command) => {
   isStopped = false;
   if (command.type === "saturate")
     void saturate(command.window).then((sent) => tell({ type: "stopped", sent }));
-  else void pace(command.framesPerSecond, command.seconds).then((paced) => tell({ type: "paced", ...paced }));
+  else void pace(command.parts, command.seconds).then((paced) => tell({ type: "paced", ...paced }));
 });
 // Its starter's end, however it comes, is its own.
 process.on("disconnect", () => process.exit());

@@ -1,158 +1,65 @@
 /**
- * One endpoint of a subscription: its socket, and what becomes of its connections.
- *
- * The socket is libzmq's as far as used here, so that this file needs no package.
+ * One endpoint of a subscription: its socket, and what becomes of its connections. There are two transports: our own for
+ * plain TCP connections to engines, and libzmq for the rest (docs/design.md, "Two transports").
  * @module
  */
-import { KvBlockError } from "../errors.js";
+import type { KvBlockError } from "../errors.js";
 import type { KvFrame } from "../types.js";
-import { parseFrame } from "./frame.js";
 import type { CheckedOptions } from "./subscriber-options.js";
 import { EndpointTransport } from "./transport.js";
 
-/** libzmq tells of its own reconnecting at once; silence for this long after a loss means that it gave up. */
-const GIVEN_UP_MS = 250;
-
-type MonitorEvent =
-  | "connect"
-  | "connect:delay"
-  | "connect:retry"
-  | "handshake"
-  | "handshake:error:protocol"
-  | "handshake:error:auth"
-  | "handshake:error:other"
-  | "disconnect";
-
-/** A ZeroMQ SUB socket. */
-export interface SubscriberSocket {
-  readonly lastEndpoint: string | null;
-  readonly events: { on(type: MonitorEvent, listener: () => void): unknown };
-  subscribe(prefix: string): void;
-  connect(endpoint: string): void;
-  disconnect(endpoint: string): void;
-  bind(endpoint: string): Promise<void>;
-  receive(): Promise<readonly Uint8Array[]>;
-  close(): void;
+/** Takes one endpoint's frames in their order. A promise holds its socket back until it settles; it does not reject. */
+export interface FrameHand {
+  take(frame: KvFrame): void | Promise<void>;
 }
 
-/** One endpoint's socket and connections. */
-export class EndpointLine {
-  readonly socket: SubscriberSocket;
+export abstract class EndpointLine {
   readonly transport: EndpointTransport;
-  endpoint: string;
   /** Told of each connection that is made. */
   onConnected: (() => void) | undefined;
-  readonly #options: CheckedOptions;
-  readonly #changed: () => void;
-  #givenUp: NodeJS.Timeout | undefined;
-  #revivals = 0;
+  protected readonly options: CheckedOptions;
+  /** To be told of each connection made or lost. */
+  protected readonly changed: () => void;
+  #endpoint: string;
 
-  constructor(socket: SubscriberSocket, endpoint: string, options: CheckedOptions, changed: () => void) {
-    this.socket = socket;
-    this.endpoint = endpoint;
-    this.#options = options;
-    this.#changed = changed;
+  constructor(endpoint: string, options: CheckedOptions, changed: () => void) {
+    this.#endpoint = endpoint;
+    this.options = options;
+    this.changed = changed;
     this.transport = new EndpointTransport(options.bind);
   }
 
-  async open(): Promise<void> {
-    const { bind, topicFilter } = this.#options;
-    this.#watch();
-    try {
-      this.socket.subscribe(topicFilter);
-      if (!bind) this.socket.connect(this.endpoint);
-      else {
-        await this.socket.bind(this.endpoint);
-        this.endpoint = this.socket.lastEndpoint ?? this.endpoint;
-      }
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      const message = `cannot ${bind ? "bind" : "connect to"} ${this.endpoint}: ${why}`;
-      throw new KvBlockError("ERR_KVBLOCK_SUBSCRIBE", message, { cause });
-    }
-    // Within one process there is no connection to lose, and libzmq reports none.
-    if (!bind && this.endpoint.startsWith("inproc:")) this.transport.handshaken();
+  /** What was asked for; once it is bound, with the port that was taken. */
+  get endpoint(): string {
+    return this.#endpoint;
   }
 
-  /** A message's frame; undefined, and counted, if it is none. */
-  read(parts: readonly Uint8Array[]): KvFrame | undefined {
-    try {
-      const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
-      if (bytes > this.#options.maxFrameBytes)
-        throw new KvBlockError(
-          "ERR_KVBLOCK_FRAME",
-          `a message of ${bytes} bytes is over maxFrameBytes (${this.#options.maxFrameBytes})`,
-        );
-      const frame = parseFrame(parts, this.#options.now(), this.endpoint);
-      this.transport.received++;
-      this.#revivals = 0;
-      return frame;
-    } catch (error) {
-      if (!(error instanceof KvBlockError)) throw error;
-      this.#reject(error);
-      return undefined;
-    }
+  protected set endpoint(endpoint: string) {
+    this.#endpoint = endpoint;
   }
 
-  close(): void {
-    clearTimeout(this.#givenUp);
-    this.socket.close();
-    this.transport.closed();
+  /** @throws KvBlockError `ERR_KVBLOCK_SUBSCRIBE` if it cannot be opened */
+  abstract open(): Promise<void>;
+
+  /** Read frames until closed. @throws what ended it before */
+  abstract run(hand: FrameHand): Promise<void>;
+
+  abstract close(): void;
+
+  /** A connection is made: a peer is there and speaks our protocol. */
+  protected handshaken(): void {
+    this.transport.handshaken();
+    this.changed();
+    this.onConnected?.();
   }
 
-  #reject(error: KvBlockError): void {
+  protected lost(): void {
+    this.transport.lost();
+    this.changed();
+  }
+
+  protected reject(error: KvBlockError): void {
     this.transport.rejected++;
-    this.#options.onRejected?.(error, this.endpoint);
-  }
-
-  #watch(): void {
-    const { events } = this.socket;
-    const alive = (): void => clearTimeout(this.#givenUp);
-    for (const type of ["connect", "connect:delay", "connect:retry"] as const) events.on(type, alive);
-    events.on("handshake", () => {
-      this.transport.handshaken();
-      this.#changed();
-      this.onConnected?.();
-    });
-    for (const kind of ["protocol", "auth", "other"] as const)
-      events.on(`handshake:error:${kind}`, () => this.transport.refused());
-    events.on("disconnect", () => {
-      this.transport.lost();
-      this.#changed();
-      if (!this.#options.bind) this.#expectRetry();
-    });
-  }
-
-  /**
-   * After a breach of the protocol (a message over the limit, a peer that is no publisher or wants other security)
-   * libzmq 4.3 ends a connection for ever. Engines come back, so connect anew, at growing intervals.
-   */
-  #expectRetry(): void {
-    clearTimeout(this.#givenUp);
-    if (this.transport.state === "closed") return;
-    const wait = Math.min(
-      GIVEN_UP_MS * 2 ** this.#revivals,
-      Math.max(GIVEN_UP_MS, this.#options.reconnectMaxIntervalMs),
-    );
-    this.#givenUp = setTimeout(() => {
-      this.#revivals++;
-      this.#reject(
-        new KvBlockError(
-          "ERR_KVBLOCK_FRAME",
-          `the connection to ${this.endpoint} was ended: a message over maxFrameBytes (${this.#options.maxFrameBytes}), ` +
-            "or a peer that is no ZeroMQ publisher or has other CURVE settings; connecting again",
-        ),
-      );
-      try {
-        this.socket.disconnect(this.endpoint);
-      } catch {
-        // libzmq has forgotten the endpoint along with its connection
-      }
-      try {
-        this.socket.connect(this.endpoint);
-      } catch {
-        this.#expectRetry();
-      }
-    }, wait).unref();
+    this.options.onRejected?.(error, this.endpoint);
   }
 }

@@ -6,7 +6,7 @@
 import { KvBlockError, typeMistake } from "../errors.js";
 import type { KvFrame } from "../types.js";
 
-const SEQ_BYTES = 8;
+export const SEQ_BYTES = 8;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
@@ -23,7 +23,7 @@ export function parseFrame(parts: readonly Uint8Array[], receivedAt: number, sou
   if (typeof receivedAt !== "number") throw typeMistake("receivedAt", "number", receivedAt);
   const [topic, seq, payload]: readonly Uint8Array[] = parts;
   if (parts.length !== 3 || topic === undefined || seq === undefined || payload === undefined)
-    throw notAFrame(`3 parts (topic, sequence number, payload), got ${parts.length}`);
+    throw wrongParts(parts.length);
   const frame: KvFrame = {
     topic: decodeTopic(topic),
     seq: decodeSeq(seq),
@@ -45,14 +45,29 @@ export function decodeTopic(bytes: Uint8Array): string {
 
 /** @throws KvBlockError `ERR_KVBLOCK_FRAME` if not 8 bytes */
 export function decodeSeq(bytes: Uint8Array): bigint {
-  if (bytes.byteLength !== SEQ_BYTES)
-    throw notAFrame(`a sequence number of ${SEQ_BYTES} bytes, got ${bytes.byteLength}`);
+  if (bytes.byteLength !== SEQ_BYTES) throw wrongSeq(bytes.byteLength);
   return new DataView(bytes.buffer, bytes.byteOffset, SEQ_BYTES).getBigUint64(0);
 }
 
 /** The same memory without Node's Buffer methods, whose `slice` aliases where Uint8Array's copies. */
 export function plainBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+export function wrongParts(count: number): KvBlockError {
+  return notAFrame(`3 parts (topic, sequence number, payload), got ${count}`);
+}
+
+export function wrongSeq(bytes: number): KvBlockError {
+  return notAFrame(`a sequence number of ${SEQ_BYTES} bytes, got ${bytes}`);
+}
+
+/** The error of a message whose parts together are too large. */
+export function oversized(bytes: number, maxFrameBytes: number): KvBlockError {
+  return new KvBlockError(
+    "ERR_KVBLOCK_FRAME",
+    `a message of ${bytes} bytes is over maxFrameBytes (${maxFrameBytes})`,
+  );
 }
 
 /** The error of a message that is not what it should be. */

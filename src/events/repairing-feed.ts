@@ -170,7 +170,8 @@ export class RepairingFeed {
   }
 
   #hold(frame: KvFrame): void {
-    this.#held.push(frame);
+    // A socket's frame is lent until it is taken.
+    this.#held.push({ ...frame, payload: frame.payload.slice() });
     this.#heldBytes += frame.payload.length + 256;
     if (this.#heldBytes > this.#options.maxHeldBytes)
       this.#repairing?.abort(new Error("too many live frames meanwhile"));

@@ -29,7 +29,10 @@ export interface EventSocketOptions {
   curve?: CurveClient | CurveServer | undefined;
   /** Largest message; a larger one ends its connection, which is then made anew. Default 64 MiB. */
   maxFrameBytes?: number | undefined;
-  /** Messages that ZeroMQ keeps for each engine before it drops new ones. Default 100 000. */
+  /**
+   * Messages that libzmq keeps for each engine before it drops new ones. Default 100 000. Plain TCP connections keep none:
+   * what there is no time for waits with the system and at the engine, up to the engine's own mark.
+   */
   receiveHighWaterMark?: number | undefined;
   /**
    * Interval of ZMTP pings. A connection without an answer for three of them is lost, so a host that went away silently is
@@ -66,6 +69,11 @@ export interface EventSocketOptions {
    * socket back until it settles. Whoever takes frames so lets the event loop turn. What it throws ends the subscription.
    */
   onFrame?: ((frame: KvFrame) => unknown) | undefined;
+  /**
+   * A frame's payload may be overwritten once `onFrame`, or the promise that it returned, is done: saves a copy of each.
+   * Default false: it is the taker's.
+   */
+  lendsPayloads?: boolean | undefined;
   /** Told when a connection is made or lost. */
   onTransport?: ((transport: TransportSnapshot) => void) | undefined;
   /** Closes the socket when aborted. */
@@ -81,6 +89,10 @@ export interface CheckedOptions {
   readonly maxFrameBytes: number;
   readonly receiveHighWaterMark: number;
   readonly heartbeatIntervalMs: number;
+  /** Without a sign of life for so long, a connection is lost. 0: never. */
+  readonly silenceMs: number;
+  /** For a connection and its handshake. 0: as long as the system takes. */
+  readonly attemptMs: number;
   readonly reconnectIntervalMs: number;
   readonly reconnectMaxIntervalMs: number;
   /** By endpoint; null: no replay. */
@@ -92,6 +104,7 @@ export interface CheckedOptions {
   readonly now: () => number;
   readonly onRejected: ((error: KvBlockError, endpoint: string) => void) | undefined;
   readonly onFrame: ((frame: KvFrame) => unknown) | undefined;
+  readonly lendsPayloads: boolean;
   readonly onTransport: ((transport: TransportSnapshot) => void) | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -115,10 +128,15 @@ const KNOWN: readonly (keyof EventSocketOptions)[] = [
   "now",
   "onRejected",
   "onFrame",
+  "lendsPayloads",
   "onTransport",
   "signal",
 ];
 
+/** Heartbeats without a sign of life after which a connection is lost. */
+export const HEARTBEATS_MISSED = 3;
+/** What a slow host may take to answer a connection. */
+const MIN_ATTEMPT_MS = 1000;
 const MAX_INT32 = 0x7fffffff;
 const MAX_PORT = 65_535;
 const MAX_RANKS = 1024;
@@ -126,8 +144,9 @@ const MAX_RANKS = 1024;
 /** @throws TypeError or RangeError if an option is not what it should be */
 export function checkEventSocketOptions(options: EventSocketOptions, clock: () => number): CheckedOptions {
   checkOptions("openEventSocket", options, KNOWN);
-  const { bind = false, topicFilter = "", signal } = options;
+  const { bind = false, lendsPayloads = false, topicFilter = "", signal } = options;
   if (typeof bind !== "boolean") throw typeMistake("bind", "boolean", bind);
+  if (typeof lendsPayloads !== "boolean") throw typeMistake("lendsPayloads", "boolean", lendsPayloads);
   for (const name of ["topicFilter", "replayTopic"] as const)
     if (typeof (options[name] ?? "") !== "string") throw typeMistake(name, "string", options[name]);
   if (signal !== undefined && !(signal instanceof AbortSignal))
@@ -137,6 +156,8 @@ export function checkEventSocketOptions(options: EventSocketOptions, clock: () =
       throw typeMistake(name, "function", options[name]);
   const milliseconds = (name: keyof EventSocketOptions, fallback: number, min: number): number =>
     checkInteger(name, options[name] ?? fallback, min, MAX_INT32 / 3);
+  const heartbeatIntervalMs = milliseconds("heartbeatIntervalMs", 5000, 0);
+  const silenceMs = HEARTBEATS_MISSED * heartbeatIntervalMs;
   const reconnectIntervalMs = milliseconds("reconnectIntervalMs", 100, 1);
   const endpoints = expandEndpoints("endpoint", options.endpoint, bind, options.dataParallelSize ?? 1);
   const replay = checkOneOf("replay", options.replay ?? "full", ["full", "gap-only", "off"]);
@@ -148,6 +169,7 @@ export function checkEventSocketOptions(options: EventSocketOptions, clock: () =
     replayTopic: options.replayTopic ?? null,
     onRepair: options.onRepair,
     onFrame: options.onFrame,
+    lendsPayloads: lendsPayloads && options.onFrame !== undefined,
     bind,
     topicFilter,
     curve: options.curve === undefined ? null : checkCurve(options.curve),
@@ -158,7 +180,10 @@ export function checkEventSocketOptions(options: EventSocketOptions, clock: () =
       1,
       MAX_INT32,
     ),
-    heartbeatIntervalMs: milliseconds("heartbeatIntervalMs", 5000, 0),
+    heartbeatIntervalMs,
+    silenceMs,
+    // A host that is away swallows attempts to connect: given up as a connection is, not when the system does (minutes).
+    attemptMs: silenceMs > 0 ? Math.max(silenceMs, MIN_ATTEMPT_MS) : 0,
     reconnectIntervalMs,
     reconnectMaxIntervalMs: milliseconds(
       "reconnectMaxIntervalMs",

@@ -1,14 +1,13 @@
 /**
- * A subscription to engines' events on libzmq: the one file of this room with a clock.
+ * A subscription to engines' events: the one file of this room with a clock.
  *
- * One ZeroMQ socket for each endpoint, so that each frame's source and each connection's state are known, and a lost
+ * One socket for each endpoint, so that each frame's source and each connection's state are known, and a lost
  * connection concerns one engine. Publisher side: vLLM `kv_events.py`, `ZmqEventPublisher`.
  * @module
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { KvBlockError } from "../errors.js";
 import type { KvFrame } from "../types.js";
-import { EndpointLine, type SubscriberSocket } from "./endpoint-line.js";
+import type { EndpointLine, FrameHand } from "./endpoint-line.js";
 import { FrameLine } from "./frame-line.js";
 import { FrameQueue } from "./frame-queue.js";
 import { RepairingFeed } from "./repairing-feed.js";
@@ -19,8 +18,10 @@ import {
   checkEventSocketOptions,
   type EventSocketOptions,
 } from "./subscriber-options.js";
+import { isPlainTcp, TcpLine } from "./tcp-line.js";
 import { snapshotOf, type TransportSnapshot } from "./transport.js";
-import { loadZeromq, type Zeromq } from "./zeromq.js";
+import { newSubscriber } from "./zeromq.js";
+import { ZeromqLine } from "./zeromq-line.js";
 
 /** An open subscription: iterate it for frames, unless `onFrame` takes them. */
 export interface EventSocket extends AsyncIterable<KvFrame>, AsyncDisposable {
@@ -33,9 +34,6 @@ export interface EventSocket extends AsyncIterable<KvFrame>, AsyncDisposable {
 
 /** Frames may come without a pause, and libzmq hands over what it has at once: iterated, they let the loop turn this often. */
 const SLICE_MS = 2;
-const HEARTBEATS_MISSED = 3;
-/** What a slow host may take to answer a connection. */
-const MIN_ATTEMPT_MS = 1000;
 
 /** A replay takes the engine's publishing thread: after one that failed it is left alone this long, then longer. */
 const REPLAY_COOL_DOWN_MS = 10_000;
@@ -52,10 +50,7 @@ const REPLAY_COOL_DOWN_MS = 10_000;
 export async function openEventSocket(options: EventSocketOptions): Promise<EventSocket> {
   const checked = checkEventSocketOptions(options, Date.now);
   checked.signal?.throwIfAborted();
-  const zeromq = await loadZeromq();
-  if (checked.curve !== null && zeromq.capability.curve !== true)
-    throw new KvBlockError("ERR_KVBLOCK_SUBSCRIBE", "this build of zeromq has no CURVE");
-  const socket = new ZeromqEventSocket(zeromq, checked);
+  const socket = new EndpointSockets(checked);
   try {
     await socket.open();
     checked.signal?.throwIfAborted();
@@ -66,13 +61,7 @@ export async function openEventSocket(options: EventSocketOptions): Promise<Even
   return socket;
 }
 
-/** Takes one endpoint's frames in their order. A promise holds its socket back until it settles; it does not reject. */
-interface FrameHand {
-  take(frame: KvFrame): void | Promise<void>;
-}
-
-class ZeromqEventSocket implements EventSocket {
-  readonly #zeromq: Zeromq;
+class EndpointSockets implements EventSocket {
   readonly #options: CheckedOptions;
   readonly #lines: EndpointLine[] = [];
   readonly #feeds: RepairingFeed[] = [];
@@ -82,23 +71,24 @@ class ZeromqEventSocket implements EventSocket {
   #sliceEnds: number | undefined;
   #isClosed = false;
 
-  constructor(zeromq: Zeromq, options: CheckedOptions) {
-    this.#zeromq = zeromq;
+  constructor(options: CheckedOptions) {
     this.#options = options;
   }
 
   /** To be followed by `close`, also when it throws. */
   async open(): Promise<void> {
+    const changed = (): void => this.#changed();
     for (const endpoint of this.#options.endpoints) {
-      const socket = newSubscriber(this.#zeromq, endpoint, this.#options);
-      const line = new EndpointLine(socket, endpoint, this.#options, () => this.#changed());
+      const line = isPlainTcp(endpoint, this.#options)
+        ? new TcpLine(endpoint, this.#options, changed)
+        : new ZeromqLine(await newSubscriber(endpoint, this.#options), endpoint, this.#options, changed);
       this.#lines.push(line);
       await line.open();
     }
     this.#options.signal?.addEventListener("abort", this.#onAbort, { once: true });
     for (const [i, line] of this.#lines.entries()) {
       const hand = this.#handOf();
-      void this.#pump(line, this.#feedOf(line, i, hand) ?? hand);
+      line.run(this.#feedOf(line, i, hand) ?? hand).catch((error: unknown) => this.#fail(error));
     }
   }
 
@@ -137,7 +127,7 @@ class ZeromqEventSocket implements EventSocket {
   /** Where an endpoint's frames go. */
   #handOf(): FrameHand {
     const { onFrame } = this.#options;
-    if (onFrame === undefined) return { take: (frame) => this.#queue.offer(frame) };
+    if (onFrame === undefined) return { take: (frame) => this.#offer(frame) };
     // What waited when this was closed is not wanted.
     const hand = (frame: KvFrame): unknown => (this.#isClosed ? undefined : onFrame(frame));
     return new FrameLine(hand, (error) => this.#fail(error));
@@ -182,22 +172,10 @@ class ZeromqEventSocket implements EventSocket {
     return feed;
   }
 
-  /** Read one endpoint's messages until closed. */
-  async #pump(line: EndpointLine, hand: FrameHand): Promise<void> {
-    const isIterated = this.#options.onFrame === undefined;
-    try {
-      for (;;) {
-        const frame = line.read(await line.socket.receive());
-        // Nothing is waited for that need not be: each wait is a trip through the queue of microtasks.
-        const taken = frame === undefined ? undefined : hand.take(frame);
-        if (taken !== undefined) await taken;
-        if (isIterated && !this.#hasTime()) await nextTurn();
-      }
-    } catch (cause) {
-      // A pending receive ends so.
-      const message = `receiving from ${line.endpoint} failed`;
-      this.#fail(new KvBlockError("ERR_KVBLOCK_SUBSCRIBE", message, { cause }));
-    }
+  /** To the iteration, which lets the loop turn. */
+  async #offer(frame: KvFrame): Promise<void> {
+    await this.#queue.offer(frame);
+    if (!this.#hasTime()) await nextTurn();
   }
 
   #hasTime(): boolean {
@@ -213,35 +191,5 @@ class ZeromqEventSocket implements EventSocket {
     if (this.#isClosed) return;
     this.#queue.end({ error });
     void this.close();
-  }
-}
-
-/** @throws KvBlockError `ERR_KVBLOCK_SUBSCRIBE` if libzmq cannot make one (too many sockets or open files) */
-function newSubscriber(zeromq: Zeromq, endpoint: string, options: CheckedOptions): SubscriberSocket {
-  const { curve } = options;
-  const silence = HEARTBEATS_MISSED * options.heartbeatIntervalMs;
-  // A host that is away swallows attempts to connect: given up as a connection is, not when the system does (minutes).
-  const attempt = Math.max(silence, MIN_ATTEMPT_MS);
-  try {
-    return new zeromq.Subscriber({
-      ...(silence > 0 && { connectTimeout: attempt, handshakeInterval: attempt }),
-      linger: 0,
-      maxMessageSize: options.maxFrameBytes,
-      receiveHighWaterMark: options.receiveHighWaterMark,
-      heartbeatInterval: options.heartbeatIntervalMs,
-      heartbeatTimeout: silence,
-      reconnectInterval: options.reconnectIntervalMs,
-      reconnectMaxInterval: options.reconnectMaxIntervalMs,
-      // Only where it must be: with it, a name would resolve to its IPv6 address first, where few engines listen.
-      ipv6: endpoint.startsWith("tcp://["),
-      ...(curve?.role === "server" && { curveServer: true, curveSecretKey: curve.secretKey }),
-      ...(curve?.role === "client" && {
-        curveServerKey: curve.serverKey,
-        curvePublicKey: curve.publicKey,
-        curveSecretKey: curve.secretKey,
-      }),
-    });
-  } catch (cause) {
-    throw new KvBlockError("ERR_KVBLOCK_SUBSCRIBE", `cannot make a ZeroMQ socket for ${endpoint}`, { cause });
   }
 }

@@ -12,11 +12,13 @@ describe("opening fails", () => {
     vi.doMock("zeromq", () => {
       throw new Error("Cannot find package 'zeromq'");
     });
-    await expect(openEventSocket({ endpoint: "tcp://127.0.0.1:5557" })).rejects.toMatchObject({
+    await expect(openEventSocket({ endpoint: "tcp://127.0.0.1:5557", bind: true })).rejects.toMatchObject({
       code: "ERR_KVBLOCK_SUBSCRIBE",
       message: expect.stringMatching(/npm install zeromq/),
       cause: expect.anything(),
     });
+    const plain = await openEventSocket({ endpoint: "tcp://127.0.0.1:5557" });
+    await plain.close();
   });
 
   test("for a port that is taken, leaving nothing open", async () => {
