@@ -5,10 +5,11 @@
 import type { Diagnostics } from "./diagnostics.js";
 import { BLOCKS_PER_STRETCH, piecesOf, workOf } from "./event-pieces.js";
 import type { EventWriter } from "./event-writer.js";
-import type { BlockStored, EventBatch, KvEvent, SkippedEvent } from "./events/index.js";
+import type { BlockRemoved, BlockStored, EventBatch, KvEvent, SkippedEvent } from "./events/index.js";
 import type { IdentityFinder } from "./identity-finder.js";
 import type { Publisher } from "./publisher-state.js";
 import type { RecentRemovals } from "./recent-removals.js";
+import { RemovalRuns } from "./removal-runs.js";
 import type { FrameMark } from "./stream-history.js";
 import { duplicatesSwitched, tierNeverRemoves } from "./write-findings.js";
 
@@ -29,6 +30,7 @@ export class BatchWriter {
   readonly #identity: IdentityFinder;
   readonly #diagnostics: Diagnostics;
   readonly #removals: RecentRemovals;
+  readonly #runs = new RemovalRuns();
 
   constructor(
     writer: EventWriter,
@@ -53,12 +55,18 @@ export class BatchWriter {
     if (skipped.length > 0 || failed !== null) return this.#writeRest(publisher, batch, from, at, 0, 0);
     let work = 0;
     for (let next = 0; next < events.length && !publisher.removed; next++) {
-      const event = events[next]!;
+      const run = this.#runs.take(events, next);
+      const event = run ?? events[next]!;
       const more = workOf(event);
-      if (work + more >= BLOCKS_PER_STRETCH) return this.#writeRest(publisher, batch, from, at, next, work);
+      if (work + more >= BLOCKS_PER_STRETCH) {
+        if (run !== undefined) this.#runs.giveBack();
+        return this.#writeRest(publisher, batch, from, at, next, work);
+      }
       work += more;
-      this.#note(publisher, event);
-      this.#apply(publisher, event, from, at);
+      if (run === undefined) {
+        this.#note(publisher, event);
+        this.#apply(publisher, event, from, at);
+      } else next += this.#applyRun(publisher, run, from, at) - 1;
     }
     return undefined;
   }
@@ -94,6 +102,18 @@ export class BatchWriter {
     }
     for (; skips < skipped.length; skips++) lose(publisher, skipped[skips]!);
     if (isCutShort(failed)) publisher.markGap();
+  }
+
+  /** Returns how many events that were. */
+  #applyRun(publisher: Publisher, run: BlockRemoved, seq: number, at: number): number {
+    const { events } = this.#runs;
+    this.events.removed += events;
+    try {
+      this.#apply(publisher, run, seq, at);
+    } finally {
+      this.#runs.giveBack();
+    }
+    return events;
   }
 
   /** Look at an event as a whole. */

@@ -25,6 +25,8 @@ export interface RepairingFeedOptions {
   /** Failed repairs are followed by this long without asking, doubling up to 32 times. Milliseconds of `now`. */
   readonly coolDownMs: number;
   readonly now: () => number;
+  /** A live frame's payload is not to be kept. */
+  readonly lendsPayloads?: boolean;
   /**
    * What a frame is made of that no live one came with. Told the topic, or null where the engine's replay does not say it
    * and no frame has; undefined if such frames are not to be taken. Without it nothing is asked before a live frame comes.
@@ -170,8 +172,7 @@ export class RepairingFeed {
   }
 
   #hold(frame: KvFrame): void {
-    // A socket's frame is lent until it is taken.
-    this.#held.push({ ...frame, payload: frame.payload.slice() });
+    this.#held.push(this.#options.lendsPayloads ? { ...frame, payload: frame.payload.slice() } : frame);
     this.#heldBytes += frame.payload.length + 256;
     if (this.#heldBytes > this.#options.maxHeldBytes)
       this.#repairing?.abort(new Error("too many live frames meanwhile"));

@@ -136,7 +136,7 @@ class EndpointSockets implements EventSocket {
   /** The endpoint's feed, if its engine has a replay endpoint. */
   #feedOf(line: EndpointLine, i: number, hand: FrameHand): RepairingFeed | undefined {
     const { replayEndpoints, replayPolicy, replayTimeoutMs, maxFrameBytes, curve, onRepair } = this.#options;
-    const { topicFilter, replayTopic, now } = this.#options;
+    const { topicFilter, replayTopic, now, lendsPayloads } = this.#options;
     const endpoint = replayEndpoints?.[i];
     if (endpoint === undefined) return undefined;
     const feed = new RepairingFeed({
@@ -144,6 +144,7 @@ class EndpointSockets implements EventSocket {
       maxHeldBytes: maxFrameBytes,
       coolDownMs: REPLAY_COOL_DOWN_MS,
       now: () => performance.now(),
+      lendsPayloads,
       blank: (said) => {
         const topic = said ?? (topicFilter === "" ? replayTopic : null);
         // A replay knows no filter.

@@ -91,6 +91,7 @@ export class HandleMap {
    * @returns the first block whose handle is not known, or `to`
    */
   getAll(handles: Uint32Array, own: Uint32Array, from: number, to: number): number {
+    if (to - from > 1) this.#readAhead(handles, from, to);
     for (let block = from; block < to; block++) {
       const known = this.get(handles[2 * block]!, handles[2 * block + 1]!);
       own[2 * block] = this.ownHi;
