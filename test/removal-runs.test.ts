@@ -61,7 +61,10 @@ describe.each(["exact", "tokens"] as const)("in %s mode", (mode) => {
     const hash = mode === "exact" ? exact(c) : { mode };
     const random = seeded(9);
     const pick = (n: number): number => Math.floor(random() * n);
-    const [{ indexer: together }, { indexer: apart }] = [await indexerOf({ hash }), await indexerOf({ hash })];
+    const [{ indexer: together }, { indexer: apart }] = [
+      await indexerOf({ hash }),
+      await indexerOf({ hash }),
+    ];
     let seq = 0;
     const told: unknown[][] = [];
     for (let round = 0; round < 60; round++) {

@@ -38,6 +38,10 @@ export abstract class EndpointLine {
     this.#endpoint = endpoint;
   }
 
+  protected get isClosed(): boolean {
+    return this.transport.state === "closed";
+  }
+
   /** @throws KvBlockError `ERR_KVBLOCK_SUBSCRIBE` if it cannot be opened */
   abstract open(): Promise<void>;
 

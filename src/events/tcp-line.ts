@@ -94,15 +94,16 @@ export class TcpLine extends EndpointLine {
   }
 
   #ended(wasUp: boolean, breach: Breach | undefined): void {
-    if (!wasUp && breach !== undefined) this.transport.refused();
     if (wasUp || breach !== undefined) this.lost();
+    // Whoever is told of it may close this.
+    if (this.isClosed) return;
     if (breach === undefined) this.#failures++;
     else {
       this.#breaches++;
       const why = `the connection to ${this.endpoint} was ended: ${breach.message}; connecting again`;
       this.reject(new KvBlockError("ERR_KVBLOCK_FRAME", why));
     }
-    if (this.transport.state !== "closed") this.#retry = setTimeout(() => this.#connect(), this.#wait());
+    if (!this.isClosed) this.#retry = setTimeout(() => this.#connect(), this.#wait());
   }
 
   /** Milliseconds until the next attempt: routers that lost one engine together do not come back in step. */

@@ -74,7 +74,7 @@ export class ZeromqLine extends EndpointLine {
       }
     } catch (cause) {
       // A pending receive ends so.
-      if (this.transport.state === "closed") return;
+      if (this.isClosed) return;
       throw new KvBlockError("ERR_KVBLOCK_SUBSCRIBE", `receiving from ${this.endpoint} failed`, { cause });
     }
   }
@@ -120,7 +120,7 @@ export class ZeromqLine extends EndpointLine {
    */
   #expectRetry(): void {
     clearTimeout(this.#givenUp);
-    if (this.transport.state === "closed") return;
+    if (this.isClosed) return;
     const wait = Math.min(
       GIVEN_UP_MS * 2 ** this.#revivals,
       Math.max(GIVEN_UP_MS, this.options.reconnectMaxIntervalMs),

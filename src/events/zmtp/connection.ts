@@ -126,7 +126,7 @@ export class Connection {
   #handOver(): boolean {
     const parts = this.#parts;
     while (!this.#isClosed && parts.next()) {
-      if ((parts.flags & COMMAND) !== 0) this.#command(parts.bytes.slice(parts.from, parts.to));
+      if ((parts.flags & COMMAND) !== 0) this.#command(parts.bytes.subarray(parts.from, parts.to));
       else if (!this.#isReady) throw new Breach("the peer breaks ZMTP's handshake");
       else {
         const taken = this.#options.onPart(parts);
@@ -169,9 +169,13 @@ export class Connection {
     this.#options.onHandshake();
   }
 
-  /** Counted, not timed: a host that is held up for long has heard nothing in that time because it did not listen. */
+  /**
+   * Counted, not timed: a host that is held up for long has heard nothing in that time because it did not listen. Nor is
+   * there a ping while it does not read: a peer that is gone would refuse it, and what it sent before would be lost.
+   */
   #ping(): void {
-    this.#missed = this.#heard || this.#isHeld ? 0 : this.#missed + 1;
+    if (this.#isHeld) return;
+    this.#missed = this.#heard ? 0 : this.#missed + 1;
     this.#heard = false;
     if (this.#missed >= this.#options.pingsMissed) this.#socket.destroy();
     else this.#socket.write(PING);

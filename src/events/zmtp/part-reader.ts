@@ -78,7 +78,8 @@ export class PartReader {
 
   #finish(): boolean {
     let head = headOf(this.#begun, 0, this.#begunBytes);
-    for (; head === 0 && this.#at < this.#end; head = headOf(this.#begun, 0, this.#begunBytes)) this.#append(1);
+    for (; head === 0 && this.#at < this.#end; head = headOf(this.#begun, 0, this.#begunBytes))
+      this.#append(1);
     if (head === 0) return false;
     const size = sizeOf(this.#begun, 0);
     this.#check(this.#begun[0]!, size);

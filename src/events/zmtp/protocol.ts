@@ -63,8 +63,8 @@ export function subscription(prefix: string, minor: number): Uint8Array {
 
 /** The answer to what a command asks, if it asks anything. */
 export function answerTo(body: Uint8Array): Uint8Array | undefined {
-  // A ping's two bytes of TTL, then what the answer brings back.
-  return nameOf(body) === "PING" ? command("PONG", body.subarray(5 + 2)) : undefined;
+  // A ping's two bytes of TTL, then what the answer brings back: 16 bytes at most.
+  return nameOf(body) === "PING" ? command("PONG", body.subarray(5 + 2, 5 + 2 + 16)) : undefined;
 }
 
 /**
