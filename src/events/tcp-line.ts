@@ -10,8 +10,8 @@ import { FrameParts } from "./zmtp/frame-parts.js";
 import type { PartReader } from "./zmtp/part-reader.js";
 import { Breach } from "./zmtp/protocol.js";
 
-/** A host, or an address in brackets; not libzmq's form with an interface before it. */
-const ADDRESS = /^tcp:\/\/(?:\[([^\]]+)\]|([^;[\]]+)):(\d+)$/;
+/** A host, or an address in brackets. What else libzmq knows, an interface before it, is left to libzmq, and mistakes too. */
+const ADDRESS = /^tcp:\/\/(?:\[([\da-f:.]+)\]|([\w.-]+)):(\d+)$/i;
 
 /** Whether our own transport serves it. */
 export function isPlainTcp(endpoint: string, { bind, curve }: CheckedOptions): boolean {

@@ -53,6 +53,7 @@ export class Connection {
   #greeting: Uint8Array = new Uint8Array(0);
   /** The peer's ZMTP is 3.so much; undefined until it has greeted. */
   #minor: number | undefined;
+  #isConnected = false;
   #isReady = false;
   /** A part is not done with yet. */
   #isHeld = false;
@@ -77,6 +78,9 @@ export class Connection {
         buffer: plainBytes(Buffer.allocUnsafeSlow(READ_BYTES)),
         callback: (count, bytes) => this.#read(bytes, count),
       },
+    });
+    this.#socket.on("connect", () => {
+      this.#isConnected = true;
     });
     this.#socket.on("error", () => {}); // "close" follows
     this.#socket.on("close", () => this.#over());
@@ -198,9 +202,9 @@ export class Connection {
     this.#isClosed = true;
   }
 
-  /** libzmq says no more to a client whose security is not its own. */
+  /** libzmq says nothing to a client whose security is not its own. */
   #refusal(): Breach | undefined {
-    if (this.#isReady || this.#isLate || this.#greeting.length === 0) return undefined;
-    return new Breach("the peer ended it amid the handshake, as one does that asks for CURVE");
+    if (this.#isReady || this.#isLate || !this.#isConnected) return undefined;
+    return new Breach("the peer ended it amid the handshake: it asks for CURVE, or no engine is behind it");
   }
 }
