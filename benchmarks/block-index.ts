@@ -31,8 +31,12 @@ interface Shape {
   readonly holders: string;
 }
 
-/** Of a prompt: the pods that have it, and how many of its blocks. */
-type Holders = readonly (readonly [pod: number, blocks: number])[];
+/** Which pods have each prompt, and how many of its blocks: of prompt `p` from `ends[p - 1]` to `ends[p]`. */
+interface Holders {
+  readonly ends: Uint32Array;
+  readonly pods: Uint16Array;
+  readonly blocks: Uint16Array;
+}
 
 export function run({ full, options, report, progress }: Run): void {
   for (const shape of shapes(full, options)) {
@@ -70,16 +74,7 @@ function measureShape(shape: Shape, report: Run["report"], progress: Run["progre
   const random = seeded(42);
   const keys = keysOf(random, shape.blocks);
   const prompts = Math.max(1, Math.floor(shape.blocks / PROMPT));
-  const [low, high] = holderRange(shape);
-  const holders = Array.from(
-    { length: prompts },
-    (): Holders =>
-      distinct(random, between(random, low, high), shape.pods).map((pod, i) => [
-        pod,
-        // Where every pod has everything, it has all of it.
-        i === 0 || low === shape.pods ? PROMPT : between(random, 1, PROMPT / 16) * 16,
-      ]),
-  );
+  const holders = holdersOf(shape, prompts, random);
   const by = { blocks: shape.blocks, pods: shape.pods, holders: shape.holders };
   const index = new BlockIndex({ memoryLimitBytes: MEMORY_LIMIT_BYTES });
   const lines = Array.from({ length: shape.pods }, (_, pod) => index.openLine(pod + 1, 0, 0));
@@ -102,7 +97,8 @@ function measureShape(shape: Shape, report: Run["report"], progress: Run["progre
       for (; prompt < end; prompt++) {
         // Seldom: it takes as long as a prompt's tenth.
         if (prompt % 64 === 0) told = { at: performance.now(), ran: threadTime().ran };
-        for (const [pod, blocks] of holders[prompt]!) {
+        for (let holder = holders.ends[prompt - 1] ?? 0; holder < holders.ends[prompt]!; holder++) {
+          const [pod, blocks] = [holders.pods[holder]!, holders.blocks[holder]!];
           for (let at = 0; at < blocks; at += BATCH) {
             const first = prompt * PROMPT + at;
             const called = performance.now();
@@ -191,6 +187,23 @@ function measurePopular(pods: number, report: Run["report"]): void {
     LOOKUP,
     times.map((ms) => ms * 1000),
   );
+}
+
+/** In arrays of numbers: a collection that marks a million small ones would be taken for the index's. */
+function holdersOf(shape: Shape, prompts: number, random: () => number): Holders {
+  const [low, high] = holderRange(shape);
+  const ends = new Uint32Array(prompts);
+  const pods = new Uint16Array(prompts * high);
+  const blocks = new Uint16Array(prompts * high);
+  for (let prompt = 0, end = 0; prompt < prompts; prompt++) {
+    for (const [i, pod] of distinct(random, between(random, low, high), shape.pods).entries()) {
+      pods[end] = pod;
+      // Where every pod has everything, it has all of it.
+      blocks[end++] = i === 0 || low === shape.pods ? PROMPT : between(random, 1, PROMPT / 16) * 16;
+    }
+    ends[prompt] = end;
+  }
+  return { ends, pods, blocks };
 }
 
 function distinct(random: () => number, count: number, of: number): number[] {

@@ -20,7 +20,7 @@ import { AHEAD, readAhead, setsOf } from "./read-ahead.js";
 import { Directory, mixKey, REF, SHARD_BITS, type Shard, STORED_WARMTH, WARMTH_BITS } from "./shard.js";
 import { type HolderLine, Role, Slots } from "./slots.js";
 import { Sweeper } from "./sweeper.js";
-import { countEffect, Effect, Transitions, Verb } from "./transitions.js";
+import { Effect, Transitions, Verb } from "./transitions.js";
 
 const GONE: number = Effect.Evicted | Effect.Marked;
 const NOBODY: Uint32Array = new Uint32Array(0);
@@ -42,6 +42,7 @@ export class BlockIndex {
   #reserved = 0;
   #shrinkAt = 0;
   #setBytes = 0; // of the sets, when it was last seen to that all fits
+  #hasGrown = false; // a shard, in the call under way
   #lastMet = -1; // the set of the last lookup's last block
 
   constructor(options: BlockIndexOptions = {}) {
@@ -202,6 +203,7 @@ export class BlockIndex {
     copies = 0,
   ): void {
     this.#sweeper.sweepFor(end - first);
+    this.#hasGrown = false;
     const slot = role === undefined ? 0 : this.#slotOf(line, role);
     const transitions = this.#transitions;
     const onEvicted = this.#onEvicted;
@@ -218,7 +220,7 @@ export class BlockIndex {
       const at = shard.find(hi, lo, mixed);
       const set = at < 0 ? 0 : shard.words[at + REF]! >>> WARMTH_BITS;
       if (set !== from) {
-        this.#account(from, run);
+        transitions.account(from, run, this.counts);
         transitions.of(set, line, slot, verb, copies);
         from = set;
         to = transitions.to;
@@ -232,14 +234,14 @@ export class BlockIndex {
         if (shard.hasRoom) shard.insert(~at, hi, lo, to);
         else {
           // What is dropped for it may be of the sets under way: they are accounted for first.
-          this.#account(from, run);
+          transitions.account(from, run, this.counts);
           run = 0;
           this.#makeRoom(shard);
           shard.insert(~shard.find(hi, lo, mixed), hi, lo, to);
         }
       }
     }
-    this.#account(from, run);
+    transitions.account(from, run, this.counts);
     // All else that takes memory was asked for where it was taken.
     const setBytes = transitions.sets.bytes;
     if (setBytes === this.#setBytes) return;
@@ -247,24 +249,13 @@ export class BlockIndex {
     if (this.usedBytes > this.memoryLimitBytes) this.#shrinkTo(this.memoryLimitBytes);
   }
 
-  /** What the last transition has come to, for `blocks` blocks of the set `from`. */
-  #account(from: number, blocks: number): void {
-    if (blocks === 0) return;
-    const { sets, to, effect, loses, gains } = this.#transitions;
-    const { counts, slots } = this;
-    if (to !== from) {
-      sets.retain(to, blocks);
-      sets.release(from, blocks);
-    }
-    if (loses !== 0) slots.resident[loses]! -= blocks;
-    if (gains !== 0) slots.resident[gains]! += blocks;
-    countEffect(counts, effect, blocks);
-  }
-
+  /** Shards fill alike, and would grow by the handful in one call. */
   #makeRoom(shard: Shard): void {
+    if (this.#hasGrown && shard.bearsMore) return;
     if (this.usedBytes + shard.growthBytes <= this.memoryLimitBytes) {
       this.#shardBytes += shard.growthBytes;
       shard.grow();
+      this.#hasGrown = true;
     } else shard.makeRoom(this.#dropped, this.slots.sweepNeeded ? this.#transitions.isDead : undefined);
   }
 

@@ -16,6 +16,9 @@ export const STORED_WARMTH = 1;
 
 /** Entries fill at most this part of a shard. Linear probing at 0.8 reads about 3 entries a hit, 13 a miss. */
 const MAX_LOAD = 0.8;
+/** Or this one, for as long as its growth waits for other shards'. That of a smaller one is soon done. */
+const BEARABLE_LOAD = 0.875;
+const BEARABLE_FROM = 1024;
 /** A power of two, and so are all after it. */
 const FIRST_CAPACITY = 8;
 
@@ -70,6 +73,11 @@ export class Shard {
   /** Whether one more entry fits without growing. */
   get hasRoom(): boolean {
     return this.used + 1 <= this.#capacity * MAX_LOAD;
+  }
+
+  /** Whether it may grow a little later. */
+  get bearsMore(): boolean {
+    return this.#capacity >= BEARABLE_FROM && this.used + 1 <= this.#capacity * BEARABLE_LOAD;
   }
 
   /** Bytes that {@link grow} would add; it needs as much again for the moment of copying. */
@@ -135,8 +143,7 @@ export class Shard {
 
   /** Make room for one more entry: an entry that nobody holds any more goes first, if there is one among the next few. */
   makeRoom(onDrop: OnDropped, isDead: ((set: number) => boolean) | undefined): void {
-    while (!this.hasRoom)
-      if (isDead === undefined || !this.#dropDead(isDead, onDrop)) this.dropColdest(onDrop);
+    if (isDead === undefined || !this.#dropDead(isDead, onDrop)) this.dropColdest(onDrop);
   }
 
   #dropDead(isDead: (set: number) => boolean, onDrop: OnDropped): boolean {

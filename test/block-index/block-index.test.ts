@@ -273,3 +273,28 @@ describe("the block index", () => {
     expect(() => new BlockIndex({ memoryLimitBytes: "1 GiB" as unknown as number })).toThrow(TypeError);
   });
 });
+
+describe("growing", () => {
+  it("is one shard's in a call, though all are full at about the same time", () => {
+    const index = new BlockIndex();
+    const line = index.openLine(1, GPU, 0);
+    const blocks = 2_000_000;
+    const keys = randomKeys(blocks, 3);
+    index.add(line, keys, 0, 600_000);
+    // Shards of 1,024 places become ones of 2,048, and these of 4,096, 12 bytes each. All blocks have one set.
+    const grown = new Map<number, number>();
+    for (let block = 600_000; block < blocks; block += 64) {
+      const before = index.usedBytes;
+      index.add(line, keys, block, Math.min(blocks, block + 64));
+      const places = (index.usedBytes - before) / 12;
+      if (places > 0) grown.set(places, (grown.get(places) ?? 0) + 1);
+    }
+    expect(grown).toEqual(
+      new Map([
+        [1024, 1024],
+        [2048, 1024],
+      ]),
+    );
+    expect(index.blocks).toBe(blocks);
+  });
+});
