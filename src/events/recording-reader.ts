@@ -5,6 +5,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { checkName } from "../errors.js";
 import type { KvFrame } from "../types.js";
+import { plainBytes } from "./frame.js";
 import {
   checkHeader,
   decodeBody,
@@ -24,9 +25,12 @@ export interface Recording extends AsyncIterable<KvFrame> {
 }
 
 const CHUNK_BYTES = 256 * 1024;
+/** Room before a chunk for the beginning of the record that it goes on with. */
+const HEADROOM = 16 * 1024;
 
 /**
- * Read a recording, a record at a time. Memory: one record and a chunk of 256 KiB, whatever the file says of lengths.
+ * Read a recording. Memory: one record and three chunks of 256 KiB, whatever the file says of lengths; frames of a chunk
+ * share its memory, so one that is kept keeps the chunk.
  *
  * Iterating throws KvBlockError `ERR_KVBLOCK_RECORDING` if the file cannot be read, is no recording, has another
  * version or is damaged before its end.
@@ -44,7 +48,12 @@ class FileRecording implements Recording {
     this.#path = path;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<KvFrame, void, undefined> {
+  [Symbol.asyncIterator](): AsyncIterator<KvFrame, void, undefined> {
+    return new OneByOne(this.#batches());
+  }
+
+  /** Frames that are at hand together. */
+  async *#batches(): AsyncGenerator<readonly KvFrame[], void, undefined> {
     const file = await open(this.#path).catch((cause: unknown) => {
       throw recordingError(`cannot open ${this.#path}`, cause);
     });
@@ -52,23 +61,70 @@ class FileRecording implements Recording {
       const source = new ByteSource(file, this.#path);
       await source.fill(HEADER_BYTES);
       checkHeader(source.take(HEADER_BYTES));
+      let damage: { readonly error: unknown } | undefined;
       for (;;) {
-        const offset = source.offset;
-        if (source.held < LENGTH_BYTES) await source.fill(LENGTH_BYTES);
-        const head = source.take(LENGTH_BYTES);
-        const length = head.length < LENGTH_BYTES ? 0 : decodeLength(head, offset);
-        if (source.held < length) await source.fill(length);
-        const body = source.take(length);
-        if (head.length < LENGTH_BYTES || body.length < length) {
-          // A header cut short leaves no records: then `offset` is all there is.
-          this.truncatedBytes = offset < HEADER_BYTES ? offset : source.offset - offset;
-          return;
+        const frames: KvFrame[] = [];
+        // How many bytes are missing for the next record's length, or for its body.
+        let wanted = LENGTH_BYTES;
+        try {
+          for (;;) {
+            wanted = LENGTH_BYTES;
+            if (source.held < wanted) break;
+            wanted += decodeLength(source.peek(LENGTH_BYTES), source.offset);
+            if (source.held < wanted) break;
+            const { offset } = source;
+            frames.push(decodeBody(source.take(wanted).subarray(LENGTH_BYTES), offset));
+          }
+        } catch (error) {
+          damage = { error };
         }
-        yield decodeBody(body, offset);
+        if (frames.length > 0) yield frames;
+        if (damage !== undefined) throw damage.error;
+        await source.fill(wanted);
+        if (source.held >= wanted) continue;
+        // A header cut short leaves no records: then all there is was taken for it.
+        this.truncatedBytes = source.offset < HEADER_BYTES ? source.offset : source.held;
+        return;
       }
     } finally {
       await file.close();
     }
+  }
+}
+
+/** Batches' frames, without a wait between those of one batch: a generator would make three promises for each. */
+class OneByOne implements AsyncIterator<KvFrame, void, undefined> {
+  readonly #batches: AsyncGenerator<readonly KvFrame[], void, undefined>;
+  #frames: readonly KvFrame[] = [];
+  #next = 0;
+  /** The next batch is being read. */
+  #reading: Promise<IteratorResult<KvFrame, void>> | undefined;
+
+  constructor(batches: AsyncGenerator<readonly KvFrame[], void, undefined>) {
+    this.#batches = batches;
+  }
+
+  next(): Promise<IteratorResult<KvFrame, void>> {
+    if (this.#reading !== undefined) return this.#reading.then(() => this.next());
+    if (this.#next < this.#frames.length)
+      return Promise.resolve({ done: false, value: this.#frames[this.#next++]! });
+    this.#reading = this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  async #read(): Promise<IteratorResult<KvFrame, void>> {
+    const batch = await this.#batches.next();
+    if (batch.done === true) return batch;
+    this.#frames = batch.value;
+    this.#next = 1;
+    return { done: false, value: this.#frames[0]! };
+  }
+
+  async return(): Promise<IteratorResult<KvFrame, void>> {
+    this.#frames = [];
+    return this.#batches.return() as Promise<IteratorResult<KvFrame, void>>;
   }
 }
 
@@ -80,6 +136,8 @@ class ByteSource {
   readonly #path: string;
   /** Read, and not taken yet. */
   #held: Uint8Array = new Uint8Array(0);
+  /** The next chunk. */
+  #ahead: Promise<Uint8Array> | undefined;
 
   constructor(file: FileHandle, path: string) {
     this.#file = file;
@@ -93,30 +151,60 @@ class ByteSource {
 
   /** Read until `length` bytes are at hand, or the file's end. Keeps what was read only: a length that lies costs nothing. */
   async fill(length: number): Promise<void> {
-    const parts = [this.#held];
+    const chunks: Uint8Array[] = [];
     let held = this.#held.length;
     while (held < length) {
-      const chunk = new Uint8Array(CHUNK_BYTES);
-      const { bytesRead } = await this.#file.read(chunk).catch((cause: unknown) => {
-        throw recordingError(`cannot read ${this.#path}`, cause);
-      });
-      if (bytesRead === 0) break;
-      parts.push(chunk.subarray(0, bytesRead));
-      held += bytesRead;
+      const chunk = await (this.#ahead ?? this.#read());
+      this.#ahead = undefined;
+      if (chunk.length === 0) break;
+      chunks.push(chunk);
+      held += chunk.length;
+      // While what is at hand is used.
+      this.#ahead = this.#read();
+      this.#ahead.catch(() => {}); // told to who waits for it
     }
-    this.#held = new Uint8Array(held);
-    let at = 0;
-    for (const part of parts) {
-      this.#held.set(part, at);
-      at += part.length;
+    this.#held = joined(this.#held, chunks, held);
+  }
+
+  /** A chunk behind its headroom; empty at the file's end. */
+  async #read(): Promise<Uint8Array> {
+    const memory = plainBytes(Buffer.allocUnsafeSlow(HEADROOM + CHUNK_BYTES));
+    try {
+      const { bytesRead } = await this.#file.read(memory, HEADROOM, CHUNK_BYTES);
+      return memory.subarray(HEADROOM, HEADROOM + bytesRead);
+    } catch (cause) {
+      throw recordingError(`cannot read ${this.#path}`, cause);
     }
   }
 
-  /** The next `length` bytes, of their own memory; fewer if fewer are at hand. */
+  /** The next `length` bytes, which are at hand. */
+  peek(length: number): Uint8Array {
+    return this.#held.subarray(0, length);
+  }
+
+  /** The next `length` bytes; fewer if fewer are at hand. */
   take(length: number): Uint8Array {
-    const bytes = this.#held.slice(0, length);
+    const bytes = this.peek(length);
     this.#held = this.#held.subarray(bytes.length);
     this.offset += bytes.length;
     return bytes;
   }
+}
+
+/** What is left of the chunk before, and the next ones: in the next one's memory, where there is room. */
+function joined(rest: Uint8Array, chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const [chunk] = chunks;
+  if (chunk === undefined) return rest;
+  if (chunks.length === 1 && rest.length <= HEADROOM) {
+    const all = new Uint8Array(chunk.buffer, HEADROOM - rest.length, length);
+    all.set(rest);
+    return all;
+  }
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const part of [rest, ...chunks]) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import type { KvFrame } from "kvblock";
 import { createRecording, readRecording } from "kvblock/events";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { seeded } from "../support/random.js";
 
 let folder: string;
 let files = 0;
@@ -63,6 +64,46 @@ describe("a recording", () => {
     const { frames, truncatedBytes } = await readAll(await record(FRAMES));
     expect(frames).toStrictEqual(FRAMES);
     expect(truncatedBytes).toBe(0);
+  });
+
+  test("gives back records of any length, across the chunks that a file is read in", async () => {
+    const random = seeded(4);
+    const sizes = [
+      ...Array.from({ length: 300 }, () => Math.floor(random() * 9000)),
+      700_000,
+      1,
+      300_000,
+      20_000,
+    ];
+    const frames = sizes.map((size, i) => ({
+      topic: "t",
+      seq: BigInt(i),
+      payload: new Uint8Array(size).fill(i),
+      receivedAt: i,
+    }));
+    const read = await readAll(await record(frames));
+    expect(read.frames.map(({ seq, payload }) => [Number(seq), payload.length])).toEqual([
+      ...sizes.entries(),
+    ]);
+    for (const [i, { payload }] of read.frames.entries())
+      expect(payload.every((byte) => byte === (i & 255))).toBe(true);
+  });
+
+  test("gives frames in order to who asks for several at once, and none after the end", async () => {
+    const iterator = readRecording(await record(FRAMES))[Symbol.asyncIterator]();
+    const results = await Promise.all(Array.from({ length: 5 }, () => iterator.next()));
+    expect(results.map(({ done, value }) => (done === true ? null : (value as KvFrame).seq))).toEqual([
+      ...FRAMES.map(({ seq }) => seq),
+      null,
+      null,
+    ]);
+  });
+
+  test("that is left early gives no more", async () => {
+    const iterator = readRecording(await record(FRAMES))[Symbol.asyncIterator]();
+    expect((await iterator.next()).done).toBe(false);
+    expect((await iterator.return!()).done).toBe(true);
+    expect((await iterator.next()).done).toBe(true);
   });
 
   test("gives back any frames", async () => {
