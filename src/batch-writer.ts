@@ -55,7 +55,7 @@ export class BatchWriter {
     if (skipped.length > 0 || failed !== null) return this.#writeRest(publisher, batch, from, at, 0, 0);
     let work = 0;
     for (let next = 0; next < events.length && !publisher.removed; next++) {
-      const run = this.#runs.take(events, next);
+      const run = takesTogether(publisher) ? this.#runs.take(events, next) : undefined;
       const event = run ?? events[next]!;
       const more = workOf(event);
       if (work + more >= BLOCKS_PER_STRETCH) {
@@ -152,6 +152,14 @@ export class BatchWriter {
     bump(this.salted, model);
     remember(saltsSeen, salt);
   }
+}
+
+/**
+ * Whether removals in a row are taken together: not where some may be of blocks that are not known, since each of those says
+ * by itself how far the cache has turned over, or of groups that are not followed, each of which is counted.
+ */
+function takesTogether({ complete, gapped, otherGroups }: Publisher): boolean {
+  return complete && !gapped && otherGroups === 0;
 }
 
 /** On a first block a string that is not the adapter's name is a salt, or an older wire's bare image identifier. */

@@ -80,13 +80,15 @@ export class OwnKeyWriter {
     const { evictions } = index.counts;
     if (publisher.parked.size > 0) this.#removeWithParked(publisher, event, line, own);
     // Known blocks are taken from the index in runs, as long as no other stands between them.
-    else
+    else {
+      if (blocks > 1) handles.readAhead(blockKeys, 0, blocks);
       for (let from = 0; from < blocks; ) {
         const to = handles.getAll(blockKeys, own, from, blocks);
         if (from < to) publisher.residency.evict(line, own, remainingCopies, from, to);
         if (to < blocks) this.#noteUnknown(publisher);
         from = to + 1;
       }
+    }
     this.#forget(publisher, blockKeys, own, index.counts.evictions - evictions === blocks);
     this.#giveBack(own);
   }

@@ -21,7 +21,14 @@ export interface SubscribeOptions
   extends Partial<
     Omit<
       EventSocketOptions,
-      "now" | "onRejected" | "onFrame" | "onTransport" | "onRepair" | "replayTopic" | "signal"
+      | "now"
+      | "onRejected"
+      | "onFrame"
+      | "onTransport"
+      | "onRepair"
+      | "replayTopic"
+      | "lendsPayloads"
+      | "signal"
     >
   > {
   /** Frames from elsewhere (a recording, another process) instead of a socket. */
@@ -35,6 +42,11 @@ export interface SubscribeOptions
    * subscription: `ended` rejects with it, and `subscription-failed` is told.
    */
   onFrame?: ((frame: KvFrame) => void) | undefined;
+  /**
+   * Payloads that `onFrame` is given may be overwritten once it returns: saves a copy of each. Default false; nobody has a copy
+   * where there is no `onFrame`.
+   */
+  lendsPayloads?: boolean | undefined;
   /** Closes the subscription when aborted. */
   signal?: AbortSignal | undefined;
 }
@@ -61,7 +73,7 @@ export interface SubscriptionHost {
   onFailed(error: unknown, endpoints: readonly string[]): void;
 }
 
-const OWN_OPTIONS = ["source", "pod", "model", "onFrame", "signal"];
+const OWN_OPTIONS = ["source", "pod", "model", "onFrame", "lendsPayloads", "signal"];
 const SOCKET_OPTIONS = [
   "endpoint",
   "bind",
@@ -76,12 +88,11 @@ const SOCKET_OPTIONS = [
   "heartbeatIntervalMs",
   "reconnectIntervalMs",
   "reconnectMaxIntervalMs",
-  "lendsPayloads",
 ];
 
 /**
  * @throws TypeError or RangeError for a mistake in the options
- * @throws KvBlockError `ERR_KVBLOCK_SUBSCRIBE` if the socket cannot be opened or zeromq is missing
+ * @throws KvBlockError `ERR_KVBLOCK_SUBSCRIBE` if the socket cannot be opened, or needs zeromq and that is missing
  */
 export async function openSubscription(
   options: SubscribeOptions,

@@ -18,7 +18,7 @@ export function sequenceGap(publisher: Publisher, seq: bigint): Finding {
     code: "sequence-gap",
     severity: "warning",
     message: `${pod}: ${publisher.lostFrames} event frames were lost in ${gaps} gaps; what it held before is suspect until its cache has turned over.`,
-    fix: `${replayFix(publisher)}Raise the engine's hwm and the subscription's receiveHighWaterMark, and keep the host's event loop free; a restart of the engine or a cache reset makes its history complete again.`,
+    fix: `${replayFix(publisher)}Raise the engine's hwm (and receiveHighWaterMark, where libzmq serves the subscription), and keep the host's event loop free; a restart of the engine or a cache reset makes its history complete again.`,
     ...whose(publisher),
     evidence: {
       lastSeq: seq.toString(),

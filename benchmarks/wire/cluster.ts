@@ -35,8 +35,9 @@ export class Cluster implements AsyncDisposable {
   readonly framesPerPass: number;
   readonly #child: ChildProcess;
   readonly #subscriptions: Following[];
-  /** Frames received since the last command. */
+  /** Frames received since the last command, and where in a pass its first was. */
   #received = 0;
+  #first = 0;
   #isPaused = false;
   #isClosing = false;
   #onFrame: (frame: Received, received: number) => void = () => {};
@@ -110,18 +111,22 @@ export class Cluster implements AsyncDisposable {
     let passes = 0;
     let part = -1;
     let partFrom = 0;
+    let isDone = false;
     await new Promise<void>((resolve) => {
       const from = performance.now();
       this.saturate((_, received) => {
-        const begun = Math.floor(((received % this.framesPerPass) * PARTS) / this.framesPerPass);
-        // From the first pass that begins when it is warm.
-        if (begun === part || (part < 0 && (begun > 0 || received < this.framesPerPass))) return;
+        const place = (this.#first + received) % this.framesPerPass;
+        const begun = Math.floor((place * PARTS) / this.framesPerPass);
+        // From the first pass that begins when it is warm, to the end of one.
+        if (isDone || begun === part || (part < 0 && (begun > 0 || received < this.framesPerPass))) return;
         const at = performance.now();
         if (part >= 0) parts[part]! += (at - partFrom) / 1000;
         if (part >= 0 && begun === 0) passes++;
         part = begun;
         partFrom = at;
-        if (passes > 0 && begun === 0 && at - from > 1000 * seconds) resolve();
+        if (passes === 0 || begun > 0 || at - from < 1000 * seconds) return;
+        isDone = true;
+        resolve();
       });
     });
     await this.stop();
@@ -166,6 +171,7 @@ export class Cluster implements AsyncDisposable {
   async #drained(sent: number): Promise<void> {
     for (const until = performance.now() + 60_000; this.#received < sent; await sleep(2))
       if (performance.now() > until) throw new Error(`${sent} frames sent, ${this.#received} received`);
+    this.#first = (this.#first + sent) % this.framesPerPass;
   }
 
   #tell(command: Command): void {

@@ -249,7 +249,7 @@ export class BlockIndex {
     if (this.usedBytes > this.memoryLimitBytes) this.#shrinkTo(this.memoryLimitBytes);
   }
 
-  /** Shards fill alike, and would grow by the handful in one call. */
+  /** Shards fill alike, and would grow by the handful in one call: large ones wait for another call, as far as they bear it. */
   #makeRoom(shard: Shard): void {
     if (this.#hasGrown && shard.bearsMore) return;
     if (this.usedBytes + shard.growthBytes <= this.memoryLimitBytes) {

@@ -98,7 +98,7 @@ export class Shard {
     if (capacity < this.#capacity) this.#rebuild(capacity);
   }
 
-  /** Add an entry at the place that {@link find} told, which must not be the last free one: see {@link hasRoom}. */
+  /** Add an entry at the place that {@link find} told, which must not be the last free one: see {@link hasRoom} and {@link bearsMore}. */
   insert(at: number, hi: number, lo: number, set: number): void {
     this.words[at] = hi;
     this.words[at + 1] = lo;

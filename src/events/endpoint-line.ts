@@ -19,13 +19,13 @@ export abstract class EndpointLine {
   onConnected: (() => void) | undefined;
   protected readonly options: CheckedOptions;
   /** To be told of each connection made or lost. */
-  protected readonly changed: () => void;
+  readonly #changed: () => void;
   #endpoint: string;
 
   constructor(endpoint: string, options: CheckedOptions, changed: () => void) {
     this.#endpoint = endpoint;
     this.options = options;
-    this.changed = changed;
+    this.#changed = changed;
     this.transport = new EndpointTransport(options.bind);
   }
 
@@ -53,13 +53,13 @@ export abstract class EndpointLine {
   /** A connection is made: a peer is there and speaks our protocol. */
   protected handshaken(): void {
     this.transport.handshaken();
-    this.changed();
+    this.#changed();
     this.onConnected?.();
   }
 
   protected lost(): void {
     this.transport.lost();
-    this.changed();
+    this.#changed();
   }
 
   protected reject(error: KvBlockError): void {

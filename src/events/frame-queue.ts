@@ -1,6 +1,6 @@
 /**
  * Where several sockets' frames become one iteration. It holds at most one frame of each: a socket reads its next
- * message when the last was taken, so back-pressure reaches ZeroMQ's own queue.
+ * message when the last was taken, so back-pressure reaches the engine, or libzmq's queue.
  * @module
  */
 import type { KvFrame } from "../types.js";

@@ -29,8 +29,8 @@ const CHUNK_BYTES = 256 * 1024;
 const HEADROOM = 16 * 1024;
 
 /**
- * Read a recording. Memory: one record and three chunks of 256 KiB, whatever the file says of lengths; frames of a chunk
- * share its memory, so one that is kept keeps the chunk.
+ * Read a recording. Memory: twice a record and three chunks of 256 KiB, of what is there, whatever the file says of lengths; frames
+ * of a chunk share its memory, so one that is kept keeps the chunk.
  *
  * Iterating throws KvBlockError `ERR_KVBLOCK_RECORDING` if the file cannot be read, is no recording, has another
  * version or is damaged before its end.
@@ -93,38 +93,54 @@ class FileRecording implements Recording {
 }
 
 /** Batches' frames, without a wait between those of one batch: a generator would make three promises for each. */
-class OneByOne implements AsyncIterator<KvFrame, void, undefined> {
+class OneByOne implements AsyncIterableIterator<KvFrame, void, undefined> {
   readonly #batches: AsyncGenerator<readonly KvFrame[], void, undefined>;
   #frames: readonly KvFrame[] = [];
   #next = 0;
-  /** The next batch is being read. */
-  #reading: Promise<IteratorResult<KvFrame, void>> | undefined;
+  /** The last of what was asked for, as long as it is waited for. */
+  #waiting: Promise<unknown> | undefined;
 
   constructor(batches: AsyncGenerator<readonly KvFrame[], void, undefined>) {
     this.#batches = batches;
   }
 
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
   next(): Promise<IteratorResult<KvFrame, void>> {
-    if (this.#reading !== undefined) return this.#reading.then(() => this.next());
-    if (this.#next < this.#frames.length)
-      return Promise.resolve({ done: false, value: this.#frames[this.#next++]! });
-    this.#reading = this.#read().finally(() => {
-      this.#reading = undefined;
+    const frame = this.#waiting === undefined ? this.#frames[this.#next] : undefined;
+    if (frame === undefined) return this.#inTurn(() => this.#read());
+    this.#next++;
+    return Promise.resolve({ done: false, value: frame });
+  }
+
+  return(): Promise<IteratorResult<KvFrame, void>> {
+    return this.#inTurn(async () => {
+      this.#frames = [];
+      await this.#batches.return();
+      return { done: true, value: undefined };
     });
-    return this.#reading;
   }
 
   async #read(): Promise<IteratorResult<KvFrame, void>> {
-    const batch = await this.#batches.next();
-    if (batch.done === true) return batch;
-    this.#frames = batch.value;
-    this.#next = 1;
-    return { done: false, value: this.#frames[0]! };
+    if (this.#next >= this.#frames.length) {
+      const batch = await this.#batches.next();
+      if (batch.done === true) return batch;
+      this.#frames = batch.value;
+      this.#next = 0;
+    }
+    return { done: false, value: this.#frames[this.#next++]! };
   }
 
-  async return(): Promise<IteratorResult<KvFrame, void>> {
-    this.#frames = [];
-    return this.#batches.return() as Promise<IteratorResult<KvFrame, void>>;
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const run = this.#waiting === undefined ? task() : this.#waiting.then(task, task);
+    this.#waiting = run;
+    const done = (): void => {
+      if (this.#waiting === run) this.#waiting = undefined;
+    };
+    run.then(done, done);
+    return run;
   }
 }
 

@@ -91,7 +91,7 @@ export interface CheckedOptions {
   readonly heartbeatIntervalMs: number;
   /** Without a sign of life for so long, a connection is lost. 0: never. */
   readonly silenceMs: number;
-  /** For a connection and its handshake. 0: as long as the system takes. */
+  /** For a connection and its handshake. */
   readonly attemptMs: number;
   readonly reconnectIntervalMs: number;
   readonly reconnectMaxIntervalMs: number;
@@ -135,6 +135,8 @@ const KNOWN: readonly (keyof EventSocketOptions)[] = [
 
 /** Heartbeats without a sign of life after which a connection is lost. */
 export const HEARTBEATS_MISSED = 3;
+/** What an attempt to connect may take where nothing else is said, as with libzmq. */
+const ATTEMPT_MS = 30_000;
 /** What a slow host may take to answer a connection. */
 const MIN_ATTEMPT_MS = 1000;
 const MAX_INT32 = 0x7fffffff;
@@ -183,7 +185,7 @@ export function checkEventSocketOptions(options: EventSocketOptions, clock: () =
     heartbeatIntervalMs,
     silenceMs,
     // A host that is away swallows attempts to connect: given up as a connection is, not when the system does (minutes).
-    attemptMs: silenceMs > 0 ? Math.max(silenceMs, MIN_ATTEMPT_MS) : 0,
+    attemptMs: silenceMs > 0 ? Math.max(silenceMs, MIN_ATTEMPT_MS) : ATTEMPT_MS,
     reconnectIntervalMs,
     reconnectMaxIntervalMs: milliseconds(
       "reconnectMaxIntervalMs",

@@ -32,7 +32,7 @@ export interface EventSocket extends AsyncIterable<KvFrame>, AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Frames may come without a pause, and libzmq hands over what it has at once: iterated, they let the loop turn this often. */
+/** Frames may come without a pause, many of them at once: iterated, they let the loop turn this often. */
 const SLICE_MS = 2;
 
 /** A replay takes the engine's publishing thread: after one that failed it is left alone this long, then longer. */
@@ -42,10 +42,11 @@ const REPLAY_COOL_DOWN_MS = 10_000;
  * Subscribe to engines' events.
  *
  * Resolves when the sockets are open, which for a connecting one is before the engine answers: see `transport`. An
- * open socket keeps the process alive, and a worker thread must close it before it ends.
+ * open socket keeps the process alive. A worker thread must close one that libzmq serves before it ends: see
+ * docs/design.md, "Two transports".
  *
  * @throws TypeError or RangeError for an option that is not what it should be, KvBlockError `ERR_KVBLOCK_SUBSCRIBE`
- *   if `zeromq` cannot be loaded or an endpoint not be opened
+ *   if an endpoint cannot be opened, or needs `zeromq` and that cannot be loaded
  */
 export async function openEventSocket(options: EventSocketOptions): Promise<EventSocket> {
   const checked = checkEventSocketOptions(options, Date.now);
@@ -104,7 +105,7 @@ class EndpointSockets implements EventSocket {
     return { next: () => this.#queue.take() };
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     if (!this.#isClosed) {
       this.#isClosed = true;
       this.#options.signal?.removeEventListener("abort", this.#onAbort);
@@ -113,7 +114,6 @@ class EndpointSockets implements EventSocket {
       for (const feed of this.#feeds) feed.close();
       this.#options.onTransport?.(this.transport);
     }
-    return Promise.resolve();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -191,6 +191,7 @@ class EndpointSockets implements EventSocket {
   #fail(error: unknown): void {
     if (this.#isClosed) return;
     this.#queue.end({ error });
-    void this.close();
+    // A host that throws when it is told has been told why already.
+    this.close().catch(() => {});
   }
 }

@@ -13,6 +13,9 @@ import { Breach } from "./zmtp/protocol.js";
 /** A host, or an address in brackets. What else libzmq knows, an interface before it, is left to libzmq, and mistakes too. */
 const ADDRESS = /^tcp:\/\/(?:\[([\da-f:.]+)\]|([\w.-]+)):(\d+)$/i;
 
+/** Messages that are no frames, between two turns of the event loop. */
+const REJECTED_AT_ONCE = 64;
+
 /** Whether our own transport serves it. */
 export function isPlainTcp(endpoint: string, { bind, curve }: CheckedOptions): boolean {
   return !bind && curve === null && ADDRESS.test(endpoint);
@@ -74,7 +77,11 @@ export class TcpLine extends EndpointLine {
       onPart: (part) => this.#take(part),
       onEnd: (error) => {
         if (error !== undefined && !(error instanceof Breach)) return this.#end(error);
-        this.#ended(isUp, error);
+        try {
+          this.#ended(isUp, error);
+        } catch (thrown) {
+          this.#end(thrown); // by a host that was told
+        }
       },
     });
   }
@@ -86,6 +93,9 @@ export class TcpLine extends EndpointLine {
     } catch (error) {
       if (!(error instanceof KvBlockError)) throw error;
       this.reject(error);
+      // One after the other is read without a taker that would end a slice.
+      if (this.transport.rejected % REJECTED_AT_ONCE === 0)
+        return new Promise((resolve) => setImmediate(resolve));
     }
     if (frame === undefined) return undefined;
     this.transport.received++;

@@ -1,5 +1,5 @@
 /**
- * What a socket knows of its connections: ZeroMQ's monitor events, folded into a state.
+ * What a socket knows of its connections: what becomes of them, folded into a state.
  * @module
  */
 

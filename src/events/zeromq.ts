@@ -32,7 +32,8 @@ export async function newSubscriber(endpoint: string, options: CheckedOptions): 
     throw new KvBlockError("ERR_KVBLOCK_SUBSCRIBE", "this build of zeromq has no CURVE");
   try {
     return new zeromq.Subscriber({
-      ...(attemptMs > 0 && { connectTimeout: attemptMs, handshakeInterval: attemptMs }),
+      connectTimeout: attemptMs,
+      handshakeInterval: attemptMs,
       linger: 0,
       maxMessageSize: options.maxFrameBytes,
       receiveHighWaterMark: options.receiveHighWaterMark,

@@ -91,7 +91,6 @@ export class HandleMap {
    * @returns the first block whose handle is not known, or `to`
    */
   getAll(handles: Uint32Array, own: Uint32Array, from: number, to: number): number {
-    if (to - from > 1) this.#readAhead(handles, from, to);
     for (let block = from; block < to; block++) {
       const known = this.get(handles[2 * block]!, handles[2 * block + 1]!);
       own[2 * block] = this.ownHi;
@@ -106,7 +105,7 @@ export class HandleMap {
    * @returns the first block whose handle was not kept, or `to`
    */
   setAll(handles: Uint32Array, own: Uint32Array, to: number, heldBlocks: number): number {
-    if (to > 1) this.#readAhead(handles, 0, to);
+    if (to > 1) this.readAhead(handles, 0, to);
     for (let i = 0; i < 2 * to; i += 2)
       if (!this.set(handles[i]!, handles[i + 1]!, own[i]!, own[i + 1]!, heldBlocks)) return i / 2;
     return to;
@@ -133,13 +132,13 @@ export class HandleMap {
   /** The oldest of the ring make room for the next. */
   #forgetOldest(ring: Uint32Array): void {
     const from = this.#removals & (KEPT_REMOVED - 1);
-    this.#readAhead(ring, from, from + FORGOTTEN);
+    this.readAhead(ring, from, from + FORGOTTEN);
     for (let i = 2 * from; i < 2 * (from + FORGOTTEN); i += 2)
       if (this.#tables[ring[i + 1]! & this.#mask]?.removeUnheld(ring, i)) this.size--;
   }
 
   /** Read where some handles are looked for, so that memory is waited for once and not handle by handle. */
-  #readAhead(handles: Uint32Array, from: number, to: number): void {
+  readAhead(handles: Uint32Array, from: number, to: number): void {
     let words = 0;
     for (let i = 2 * from; i < 2 * to; i += 2) {
       const table = this.#tables[handles[i + 1]! & this.#mask];

@@ -99,11 +99,22 @@ describe("a recording", () => {
     ]);
   });
 
-  test("that is left early gives no more", async () => {
-    const iterator = readRecording(await record(FRAMES))[Symbol.asyncIterator]();
+  test("that is left early gives no more, nor while a frame is waited for", async () => {
+    const path = await record(FRAMES);
+    const iterator = readRecording(path)[Symbol.asyncIterator]();
     expect((await iterator.next()).done).toBe(false);
     expect((await iterator.return!()).done).toBe(true);
     expect((await iterator.next()).done).toBe(true);
+    const other = readRecording(path)[Symbol.asyncIterator]();
+    const [first, left] = await Promise.all([other.next(), other.return!()]);
+    expect([first.done, left.done]).toEqual([false, true]);
+    expect((await other.next()).done).toBe(true);
+  });
+
+  test("that cannot be read says so once, and is at its end then", async () => {
+    const iterator = readRecording(newPath())[Symbol.asyncIterator]();
+    const results = await Promise.allSettled([iterator.next(), iterator.next(), iterator.next()]);
+    expect(results.map(({ status }) => status)).toEqual(["rejected", "fulfilled", "fulfilled"]);
   });
 
   test("gives back any frames", async () => {

@@ -22,6 +22,8 @@ import {
 
 /** What one read of the system may bring. Only what was once read into is resident. */
 const READ_BYTES = 64 * 1024;
+/** Bytes of the peer's READY: a few properties. */
+const MAX_READY = 8192;
 /** Bytes of answers that the peer has not taken. */
 const MAX_UNSENT = 4096;
 
@@ -30,7 +32,7 @@ export interface ConnectionOptions {
   readonly port: number;
   readonly topicFilter: string;
   readonly maxPartBytes: number;
-  /** Milliseconds to connect and to shake hands; 0: as long as the system takes. */
+  /** Milliseconds to connect and to shake hands. */
   readonly attemptMs: number;
   /** Milliseconds between pings; 0: none. */
   readonly heartbeatMs: number;
@@ -85,7 +87,7 @@ export class Connection {
     this.#socket.on("error", () => {}); // "close" follows
     this.#socket.on("close", () => this.#over());
     this.#socket.write(GREETING);
-    if (attemptMs > 0) this.#timer = setTimeout(() => this.#giveUp(), attemptMs);
+    this.#timer = setTimeout(() => this.#giveUp(), attemptMs);
   }
 
   /** End it. Nothing is called any more. */
@@ -163,6 +165,7 @@ export class Connection {
       if (answer !== undefined && this.#socket.writableLength < MAX_UNSENT) this.#socket.write(answer);
       return;
     }
+    if (body.length > MAX_READY) throw new Breach("the peer breaks ZMTP's handshake");
     readReady(body);
     this.#isReady = true;
     this.#socket.write(subscription(this.#options.topicFilter, this.#minor!));

@@ -7,6 +7,10 @@ import { decodeTopic, oversized, SEQ_BYTES, wrongParts, wrongSeq } from "../fram
 import type { PartReader } from "./part-reader.js";
 import { MORE } from "./protocol.js";
 
+const NONE: Uint8Array = new Uint8Array(0);
+/** Bytes of a topic that is remembered. */
+const MAX_KNOWN = 512;
+
 export interface FramePartsOptions {
   readonly maxFrameBytes: number;
   readonly topicFilter: string;
@@ -27,7 +31,7 @@ export class FrameParts {
   #seq = 0n;
   #payload: Uint8Array | undefined;
   /** The bytes of `#topic`: an engine has one topic, or a few. */
-  #topicBytes = new Uint8Array(0);
+  #topicBytes = NONE;
 
   constructor(options: FramePartsOptions) {
     this.#options = options;
@@ -79,14 +83,14 @@ export class FrameParts {
 
   #readTopic({ bytes, from, to }: PartReader): void {
     const known = this.#topicBytes;
-    if (known.length === to - from && isEqual(known, bytes, from)) return;
-    this.#topicBytes = bytes.slice(from, to);
+    if (known.length > 0 && known.length === to - from && isEqual(known, bytes, from)) return;
+    this.#topicBytes = NONE;
+    this.#topic = "";
     try {
-      this.#topic = decodeTopic(this.#topicBytes);
+      this.#topic = decodeTopic(bytes.subarray(from, to));
+      if (to - from <= MAX_KNOWN) this.#topicBytes = bytes.slice(from, to);
     } catch (error) {
       this.#error = error as Error;
-      this.#topicBytes = new Uint8Array(0);
-      this.#topic = "";
     }
   }
 

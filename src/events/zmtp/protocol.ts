@@ -41,7 +41,8 @@ export function readGreeting(bytes: Uint8Array): number | undefined {
   if (bytes.length > VERSION_AT && bytes[VERSION_AT]! < 3)
     throw new Breach("the peer speaks ZMTP 2 or older (ZeroMQ before 4.0)");
   if (bytes.length < GREETING_BYTES) return undefined;
-  const mechanism = text(bytes.subarray(MECHANISM_AT, MECHANISM_AT + MECHANISM_BYTES)).replace(/\0+$/, "");
+  const padded = bytes.subarray(MECHANISM_AT, MECHANISM_AT + MECHANISM_BYTES);
+  const mechanism = text(padded.filter((byte) => byte !== 0));
   if (mechanism !== "NULL") throw new Breach(`the peer asks for ${mechanism} security`);
   return bytes[VERSION_AT]! > 3 ? 1 : bytes[VERSION_AT + 1]!;
 }
@@ -115,6 +116,7 @@ function latin1(name: string): number[] {
   return Array.from(name, (character) => character.charCodeAt(0));
 }
 
+/** What a peer says of itself stands in messages: printable, and not for long. */
 function text(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes.subarray(0, 255));
+  return String.fromCharCode(...bytes.subarray(0, 255)).replace(/[^ -~]/g, "?");
 }
