@@ -8,13 +8,6 @@ import { sleep } from "./figures.js";
 const LONGEST_SLICE_MS = 5;
 /** Share of the time without a core that a quiet machine does not reach. */
 const QUIET = 0.2;
-/**
- * glibc puts memory that was freed in order in whatever asks for some next, V8's compiler and marker too (docs/design.md, law
- * 11): what that takes is in a slice's processor time, unless the process was started with one of these.
- */
-const IS_ALLOCATOR_CALM =
-  /glibc\.malloc\.mxfast=0(:|$)/.test(process.env["GLIBC_TUNABLES"] ?? "") ||
-  /jemalloc/.test(process.env["LD_PRELOAD"] ?? "");
 /** Shorter ones are counted only. */
 const KEPT_MS = 2;
 /** So many, and collections, are kept till they are looked at, but not before the collections meanwhile were told of. */
@@ -81,12 +74,7 @@ export class SliceWatch {
       count: this.#count,
       longest: this.#longest,
       longestOwn: this.#longestOwn,
-      excuse:
-        waited > QUIET
-          ? "on a machine too busy to tell"
-          : IS_ALLOCATOR_CALM
-            ? undefined
-            : "with glibc's allocator as it is",
+      excuse: waited > QUIET ? "on a machine too busy to tell" : undefined,
     };
   }
 

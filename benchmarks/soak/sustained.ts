@@ -88,6 +88,7 @@ export async function sustained(
     endpoint: `tcp://127.0.0.1:${events}`,
     replayEndpoint: `tcp://127.0.0.1:${replay}`,
     onFrame,
+    lendsPayloads: true,
   });
   while (subscription.transport?.connected !== 1) await sleep(5);
   await sleep(100);
