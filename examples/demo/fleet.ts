@@ -92,6 +92,8 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     const gateway = await startGateway(config, { write: options.write, tokenizers: { [model]: tokenizer } });
     started.push(gateway);
     await until(() => gateway.eventConnections === pods, "the engines' events to be connected");
+    // Connected is not yet subscribed: a PUB drops what it sends before.
+    await new Promise((resolve) => setTimeout(resolve, 100));
     return { engines, gateway, eventsEndpoint, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();

@@ -8,6 +8,7 @@ import {
   closing,
   complete,
   gatewayOf,
+  hears,
   serve,
   type TestGateway,
   until,
@@ -32,7 +33,7 @@ async function following(
 ): Promise<TestGateway> {
   const pods = engines.map(({ url, eventsEndpoint }) => ({ url, events: eventsEndpoint }));
   const gateway = await gatewayOf(pods, config, tokenizer);
-  await until(() => gateway.gateway.eventConnections === engines.length, "events to be connected");
+  await hears(gateway.gateway, engines.length);
   return gateway;
 }
 
@@ -185,7 +186,7 @@ describe("scores", () => {
       engines.map(({ url }) => ({ url })),
       { bindEvents },
     );
-    await until(() => gateway.gateway.eventConnections === 2, "both engines to connect");
+    await hears(gateway.gateway, 2);
     const first = await ask(gateway, BODY);
     await until(() => gateway.gateway.indexer.pods().length === 1, "its events");
     const second = await ask(gateway, BODY);

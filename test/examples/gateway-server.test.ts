@@ -4,7 +4,7 @@ import { request as httpRequest } from "node:http";
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { startByteEngine } from "./engine-support.js";
-import { closeAll, closing, complete, gatewayOf, serve, until, upstream } from "./gateway-support.js";
+import { closeAll, closing, complete, gatewayOf, hears, serve, until, upstream } from "./gateway-support.js";
 
 afterEach(closeAll);
 
@@ -114,7 +114,7 @@ describe("health and metrics", () => {
     const { gateway, url } = await gatewayOf([{ url: pod.url, events: pod.eventsEndpoint }], {
       metricsPort: 0,
     });
-    await until(() => gateway.eventConnections === 1, "events to be connected");
+    await hears(gateway, 1);
     await (await complete(url, BODY)).text();
     await until(() => gateway.indexer.stats().admissions === 3, "events");
     await (await complete(url, BODY)).text();

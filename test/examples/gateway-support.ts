@@ -98,6 +98,12 @@ export async function until(condition: () => boolean, what: string): Promise<voi
   }
 }
 
+/** Until the gateway hears so many engines. Connected is not yet subscribed: a PUB drops what it sends before. */
+export async function hears(gateway: Gateway, engines: number): Promise<void> {
+  await until(() => gateway.eventConnections === engines, "events to be connected");
+  await new Promise((resolve) => setTimeout(resolve, 100));
+}
+
 export function complete(url: string, body: unknown, init: RequestInit = {}): Promise<Response> {
   return fetch(`${url}/v1/completions`, {
     method: "POST",

@@ -7,7 +7,7 @@ import { checkConfig } from "../../examples/mini-gateway/config.js";
 import { startGateway } from "../../examples/mini-gateway/gateway.js";
 import { WORKER } from "../pool/pools.js";
 import { INSTANT } from "./engine-support.js";
-import { closeAll, closing, serve, until } from "./gateway-support.js";
+import { closeAll, closing, hears, serve, until } from "./gateway-support.js";
 
 let engineTokenizer: EngineTokenizer;
 beforeAll(async () => {
@@ -51,7 +51,7 @@ async function routed(tokenizer: (engine: Engine) => unknown, config: object = {
       { write: (line) => lines.push(line), workerUrl: WORKER },
     ),
   );
-  await until(() => gateway.eventConnections === 1, "events to be connected");
+  await hears(gateway, 1);
   const said = (message: string): Record<string, unknown>[] =>
     lines
       .filter((line) => line.includes(`  gateway  ${message} {`))
