@@ -1,6 +1,7 @@
 /** Subscriptions that cannot be opened: each mistake is told by its option, before any socket is made. */
 import { type EventSocketOptions, openEventSocket } from "kvblock/events";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { checkEventSocketOptions } from "../../src/events/subscriber-options.js";
 import { bindPublisher } from "./sockets.js";
 
 afterEach(() => {
@@ -19,6 +20,12 @@ describe("opening fails", () => {
     });
     const plain = await openEventSocket({ endpoint: "tcp://127.0.0.1:5557" });
     await plain.close();
+  });
+
+  test("to connect for ever without heartbeats: an attempt has 30 seconds, as with libzmq", () => {
+    const attempt = (heartbeatIntervalMs: number): number =>
+      checkEventSocketOptions({ endpoint: "tcp://127.0.0.1:5557", heartbeatIntervalMs }, Date.now).attemptMs;
+    expect([0, 1, 5000].map(attempt)).toEqual([30_000, 1000, 15_000]);
   });
 
   test("for a port that is taken, leaving nothing open", async () => {

@@ -3,7 +3,7 @@
  * @module
  */
 import type { KvFrame } from "../../types.js";
-import { decodeTopic, oversized, SEQ_BYTES, wrongParts, wrongSeq } from "../frame.js";
+import { decodeSeq, decodeTopic, oversized, wrongParts } from "../frame.js";
 import type { PartReader } from "./part-reader.js";
 import { MORE } from "./protocol.js";
 
@@ -95,13 +95,11 @@ export class FrameParts {
   }
 
   #readSeq({ bytes, from, to }: PartReader): void {
-    if (to - from !== SEQ_BYTES) {
-      this.#error ??= wrongSeq(to - from);
-      return;
+    try {
+      this.#seq = decodeSeq(bytes, from, to);
+    } catch (error) {
+      this.#error ??= error as Error;
     }
-    const high = word(bytes, from);
-    const low = BigInt(word(bytes, from + 4));
-    this.#seq = high === 0 ? low : (BigInt(high) << 32n) | low;
   }
 
   #payloadOf({ bytes, from, to, isOwn }: PartReader): Uint8Array {
@@ -113,9 +111,4 @@ export class FrameParts {
 function isEqual(known: Uint8Array, bytes: Uint8Array, from: number): boolean {
   for (let i = 0; i < known.length; i++) if (known[i] !== bytes[from + i]) return false;
   return true;
-}
-
-/** 4 bytes, big-endian. */
-function word(bytes: Uint8Array, at: number): number {
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }

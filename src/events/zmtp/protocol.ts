@@ -65,7 +65,7 @@ export function subscription(prefix: string, minor: number): Uint8Array {
 /** The answer to what a command asks, if it asks anything. */
 export function answerTo(body: Uint8Array): Uint8Array | undefined {
   // A ping's two bytes of TTL, then what the answer brings back: 16 bytes at most.
-  return nameOf(body) === "PING" ? command("PONG", body.subarray(5 + 2, 5 + 2 + 16)) : undefined;
+  return nameOf(body) === "PING" ? command("PONG", dataOf(body).subarray(2, 2 + 16)) : undefined;
 }
 
 /**
@@ -74,9 +74,9 @@ export function answerTo(body: Uint8Array): Uint8Array | undefined {
  */
 export function readReady(body: Uint8Array): void {
   const name = nameOf(body);
-  if (name === "ERROR") throw new Breach(`the peer refuses us: ${text(body.subarray(7))}`);
+  if (name === "ERROR") throw new Breach(`the peer refuses us: ${text(dataOf(body).subarray(1))}`);
   if (name !== "READY") throw new Breach("the peer breaks ZMTP's handshake");
-  const type = propertyOf(body.subarray(6), "socket-type");
+  const type = propertyOf(dataOf(body), "socket-type");
   if (type !== "PUB" && type !== "XPUB")
     throw new Breach(`the peer is no publisher (its socket is ${type ?? "of no type"})`);
 }
@@ -97,6 +97,10 @@ function propertyOf(bytes: Uint8Array, wanted: string): string | undefined {
 /** A command's body is the length of its name, the name, its data. */
 function nameOf(body: Uint8Array): string {
   return text(body.subarray(1, 1 + (body[0] ?? 0)));
+}
+
+function dataOf(body: Uint8Array): Uint8Array {
+  return body.subarray(1 + (body[0] ?? 0));
 }
 
 function command(name: string, data: ArrayLike<number>): Uint8Array {

@@ -46,6 +46,19 @@ async function open(
   return { socket, called };
 }
 
+/** One whose taker holds the first frame till it is released. */
+async function openHolding(
+  endpoint: string,
+): Promise<Awaited<ReturnType<typeof open>> & { release: () => void }> {
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const opened = await open(endpoint, () => held);
+  await until("held", () => opened.called.includes("frame 0"));
+  return { ...opened, release };
+}
+
 /** What Node names of what keeps the process, as far as a connection has it. */
 const handles = (): string[] =>
   process
@@ -89,15 +102,7 @@ describe("closed", () => {
 
   test("while a frame is held, none of the others is handed over, not when it is let go either", async () => {
     const server = await fakePublisher(({ socket }) => void socket.write(FRAMES));
-    let release = (): void => {};
-    const { socket, called } = await open(
-      server.endpoint,
-      () =>
-        new Promise<void>((resolve) => {
-          release = resolve;
-        }),
-    );
-    await until("held", () => called.includes("frame 0"));
+    const { socket, called, release } = await openHolding(server.endpoint);
     await socket.close();
     release();
     await expectGone(server);
@@ -106,15 +111,7 @@ describe("closed", () => {
 
   test("while a frame is held whose connection was lost, nothing more is told", async () => {
     const server = await fakePublisher(({ socket }) => void socket.end(wireMessage(message(0))));
-    let release = (): void => {};
-    const { socket, called } = await open(
-      server.endpoint,
-      () =>
-        new Promise<void>((resolve) => {
-          release = resolve;
-        }),
-    );
-    await until("held", () => called.includes("frame 0"));
+    const { socket, called, release } = await openHolding(server.endpoint);
     await wait(20);
     await socket.close();
     release();
