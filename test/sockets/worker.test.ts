@@ -19,12 +19,10 @@ test("that closes its indexer ends cleanly, while frames come", async () => {
 const TERMINATOR = (endpoint: string): string => `
   import { once } from "node:events";
   import { Worker } from "node:worker_threads";
+  // tsx has to be called for in each thread anew.
+  const script = 'import("tsx/esm/api").then(({ register }) => (register(), import("${new URL("heard-worker.ts", import.meta.url)}")))';
   for (let i = 0; i < 3; i++) {
-    const worker = new Worker(\`
-      import { parentPort } from "node:worker_threads";
-      import { openEventSocket } from "kvblock/events";
-      const socket = await openEventSocket({ endpoint: "${endpoint}", onFrame: () => parentPort.postMessage("heard") });
-    \`, { eval: true });
+    const worker = new Worker(script, { eval: true, workerData: "${endpoint}" });
     await once(worker, "message");
     await worker.terminate();
   }
